@@ -1,0 +1,171 @@
+"""The seams: what tokenward asks of a verifier, a transport, a cache, a clock.
+
+Each is one or two methods. Implement one and hand it in; nothing here needs a subclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from tokenward.principal import Principal
+
+Clock = Callable[[], float]
+"""Returns seconds since the epoch."""
+
+
+@runtime_checkable
+class TokenVerifier(Protocol):
+    """Turns a token into a `Principal`, or says why not."""
+
+    def verify(self, token: str, /, *, live: bool = False) -> Principal:
+        """Verify ``token``.
+
+        Args:
+            token: The credential itself, without a scheme.
+            live: Take no cached decision; ask the issuer.
+
+        Raises:
+            InvalidToken: The token is refused.
+            AuthServiceUnavailable: Nobody could decide.
+        """
+        ...
+
+
+@runtime_checkable
+class CachingVerifier(TokenVerifier, Protocol):
+    """A verifier that can answer some tokens without any I/O."""
+
+    def cached(self, token: str, /) -> Principal | None:
+        """Return the cached decision, or ``None`` where I/O would be needed.
+
+        Raises:
+            InvalidToken: The cached decision is a refusal.
+        """
+        ...
+
+
+class Headers(Protocol):
+    """Request headers by name, in any case; a repeated header arrives comma-joined."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the header's value, or ``None`` when it is absent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request that tokenward is about to send.
+
+    Attributes:
+        method: ``GET`` or ``POST``.
+        url: Absolute; https, or http to a literal loopback address.
+        headers: What is set beside the transport's own.
+        form: Fields of an ``application/x-www-form-urlencoded`` body; ``None``: no body.
+        cert: Paths of a client certificate and its key for mutual TLS (RFC 8705).
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    cert: tuple[str, str] | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        # Headers and form hold secrets and tokens.
+        return f"Request({self.method} {self.url})"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer, read whole.
+
+    Attributes:
+        status: The status code, redirects included: none is followed.
+        headers: Names in lower case.
+        body: The decoded body.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+
+
+class Transport(Protocol):
+    """Sends one HTTP request and reads the whole answer."""
+
+    def send(self, request: Request, *, deadline: float) -> Response:
+        """Send ``request``.
+
+        Args:
+            request: What to send.
+            deadline: When to give up, on the ``time.monotonic()`` scale; it covers connecting,
+                TLS, headers, body and retries together.
+
+        Raises:
+            AuthServiceUnavailable: For every failure; nothing else is raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close idle connections; sending again opens new ones."""
+        ...
+
+
+class ClientAuth(Protocol):
+    """How tokenward authenticates itself to an authorization server (RFC 6749, section 2.3)."""
+
+    def apply(self, request: Request, /) -> Request:
+        """Return ``request`` with the client's credentials added."""
+        ...
+
+
+class SharedCache(Protocol):
+    """A second cache level that many processes share; values are sealed before they come here."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value, or ``None``; a cache that is down has nothing."""
+        ...
+
+    def set(self, key: bytes, value: bytes, /, *, ttl: float) -> None:
+        """Store ``value`` for ``ttl`` seconds."""
+        ...
+
+    def delete(self, key: bytes, /) -> None:
+        """Forget ``key``."""
+        ...
+
+
+class RevocationBus(Protocol):
+    """Tells every process that a token is revoked."""
+
+    def publish(self, message: bytes, /) -> None:
+        """Send ``message`` to all subscribers, this process included."""
+        ...
+
+    def subscribe(self, callback: Callable[[bytes], None], /) -> Callable[[], None]:
+        """Have ``callback`` called with each message; the returned function unsubscribes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth counting.
+
+    Attributes:
+        kind: ``verify``, ``upstream``, ``cache``, ``breaker`` or ``login``.
+        verifier: The configured issuer or endpoint; never a value from a token.
+        seconds: How long it took.
+        outcome: ``ok``, a refusal's ``reason``, or ``unavailable``.
+    """
+
+    kind: str
+    verifier: str
+    seconds: float
+    outcome: str
+
+
+OnEvent = Callable[[Event], None]
+"""Receives events; a failure in it changes nothing."""
