@@ -65,19 +65,26 @@ def loads(text: bytes | str) -> dict[str, Any]:
         JSONError: For anything else. No other exception leaves, whatever the input.
     """
     try:
-        if isinstance(text, str):
-            text.encode("utf-8")
-        else:
-            text = text.decode("utf-8")
-        value = _decode(text)
-        # From here on, only an escape can have brought in a lone surrogate.
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return _read(text)
     except JSONError:
         raise
     except (ValueError, RecursionError):
-        msg = "not valid JSON"
-        raise JSONError(msg) from None
+        pass
+    # Raised here and not above: as its context, the library's error would carry the text.
+    msg = "not valid JSON"
+    raise JSONError(msg)
+
+
+def _read(text: bytes | str) -> dict[str, Any]:
+    if isinstance(text, str):
+        text.encode("utf-8")
+    else:
+        text = text.decode("utf-8")
+    value = _decode(text)
+    # From here on, only an escape can have brought in a lone surrogate. Most texts hold no
+    # backslash at all, and looking for one character is far quicker than for two.
+    if "\\" in text and "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     if type(value) is not dict:
         msg = "not a JSON object"
         raise JSONError(msg)

@@ -37,7 +37,8 @@ operator's log: what was expected, what came, what to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copyreg
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,6 +67,11 @@ class AuthError(Exception):
 
     def __str__(self) -> str:
         return f"{self.description} [{self.reason}]"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Caches hand out copies. Exception's own way calls __init__ again, without arguments: a
+        # subclass of yours whose __init__ needs some would fail there, in another request.
+        return copyreg.__newobj__, (type(self),), dict(self.__dict__)  # type: ignore[attr-defined]
 
 
 class NotAuthenticated(AuthError):

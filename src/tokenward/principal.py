@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokenward.schemas import PublicUser
 
 _MAX_DEPTH = 64
+_LEAVES = frozenset({str, int, float, bool, type(None)})
 
 
 class FrozenClaims(dict[str, Any]):
@@ -46,7 +47,8 @@ class FrozenClaims(dict[str, Any]):
 
 def freeze(value: Any, *, _depth: int = 0) -> Any:
     """Return a deeply read-only copy: mappings become `FrozenClaims`, lists become tuples."""
-    if isinstance(value, FrozenClaims):
+    # Exact types first: asking an abstract class about each leaf is most of a freeze.
+    if type(value) in _LEAVES or isinstance(value, FrozenClaims):
         return value
     if _depth > _MAX_DEPTH:
         msg = f"claims are nested deeper than {_MAX_DEPTH} levels"

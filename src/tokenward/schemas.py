@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -101,7 +101,13 @@ Email = Annotated[EmailStr, BeforeValidator(_bare_address)]
 
 
 class _Read(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Where a PublicUser is asked for, a User is made into one: it would carry its hash along.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        revalidate_instances="subclass-instances",
+    )
 
 
 class _Received(BaseModel):
@@ -147,6 +153,14 @@ def _message(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     return name, _MESSAGES.get(error["type"], "is not valid")
 
 
+class _Secretive(BaseModel):
+    """What holds a password or its hash, and must not leave it in a cache or a queue."""
+
+    def __reduce__(self) -> NoReturn:
+        msg = f"a {type(self).__name__} holds a password or its hash and is not pickled"
+        raise TypeError(msg)
+
+
 class IdentityMixin(BaseModel):
     """A username and an e-mail address."""
 
@@ -154,7 +168,7 @@ class IdentityMixin(BaseModel):
     email: Email
 
 
-class PasswordMixin(BaseModel):
+class PasswordMixin(_Secretive):
     """A new password: 6 characters to 1,024 UTF-8 bytes."""
 
     password: Annotated[str, AfterValidator(_registered_password)] = Field(repr=False, exclude=True)
@@ -170,7 +184,7 @@ class RegisterRequest(PasswordMixin, IdentityMixin, _Received):
     """A new account."""
 
 
-class LoginRequest(_Received):
+class LoginRequest(_Secretive, _Received):
     """A username and a password of 1 to 1,024 UTF-8 bytes."""
 
     username: str = Field(max_length=MAX_USERNAME_CHARACTERS * 2)
@@ -202,7 +216,7 @@ class PublicUser(ActiveStateMixin, _Read):
     roles: tuple[str, ...] = ()
 
 
-class User(PublicUser):
+class User(_Secretive, PublicUser):
     """A user as a store keeps them; ``hashed_password`` is in no ``repr`` and no dump.
 
     ``token_version`` rises when every token issued so far must end.

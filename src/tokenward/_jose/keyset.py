@@ -1,0 +1,98 @@
+"""JWK Sets: read entry by entry, and the one key that a token means (RFC 7517, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from tokenward._jose.jwk import JWKError, Key, key_from_jwk
+from tokenward._log import shown
+from tokenward.errors import InvalidToken
+
+MAX_KEYS: Final = 100
+"""Keys of one set that are used; the rest is skipped."""
+
+
+class Skipped(NamedTuple):
+    """An entry of a JWK Set that is not used, and why."""
+
+    position: int
+    kid: str | None
+    reason: str
+
+
+class KeySet:
+    """Keys to verify with; never changed, so threads share it without a lock.
+
+    Args:
+        keys: The keys.
+        skipped: What else the document held.
+    """
+
+    __slots__ = ("_by_kid", "keys", "skipped")
+
+    def __init__(self, keys: Iterable[Key], skipped: Iterable[Skipped] = ()) -> None:
+        self.keys = tuple(keys)
+        self.skipped = tuple(skipped)
+        self._by_kid: dict[str, list[Key]] = {}
+        for key in self.keys:
+            if key.kid is not None:
+                self._by_kid.setdefault(key.kid, []).append(key)
+
+    def __repr__(self) -> str:
+        return f"KeySet(keys={len(self.keys)}, skipped={len(self.skipped)})"
+
+    def select(self, alg: str, kid: str | None) -> Key:
+        """Return the one key that a token with this header means.
+
+        Args:
+            alg: The token's algorithm.
+            kid: The token's ``kid``, compared exactly; ``None``: the only key that fits.
+
+        Raises:
+            InvalidToken: ``unknown_key``: none has this ``kid``, or none fits. ``algorithm``: the
+                key is there and is for another algorithm. ``ambiguous_key``: several fit.
+        """
+        named: Iterable[Key] = self.keys if kid is None else self._by_kid.get(kid, ())
+        fitting = [key for key in named if alg in key.algorithms]
+        if len(fitting) == 1:
+            return fitting[0]
+        what = "without a kid" if kid is None else f"with the kid {shown(kid)!r}"
+        if fitting:
+            hint = f"{len(fitting)} keys fit an {alg} token {what}; the issuer must name one"
+            raise InvalidToken(hint, reason="ambiguous_key")
+        if kid is not None and kid in self._by_kid:
+            hint = f"the key {what} is not for {alg}, which the token's header says"
+            raise InvalidToken(hint, reason="algorithm")
+        hint = f"none of {len(self.keys)} keys fits an {alg} token {what}"
+        raise InvalidToken(hint, reason="unknown_key")
+
+
+def parse_key_set(document: object, *, allow_symmetric: bool = False) -> KeySet:
+    """Read a JWK Set (RFC 7517, section 5).
+
+    Args:
+        document: The document, as `tokenward._json` read it.
+        allow_symmetric: Use ``oct`` keys; only for a set that was configured, never fetched.
+
+    Raises:
+        JWKError: It is no object with a list of keys. An entry that cannot be used is no error.
+    """
+    entries = document.get("keys") if isinstance(document, Mapping) else None
+    if not isinstance(entries, list | tuple):
+        raise JWKError("a JWK Set is an object with a list of keys in its member 'keys'")
+    keys: list[Key] = []
+    skipped: list[Skipped] = []
+    for position, entry in enumerate(entries):
+        try:
+            key = key_from_jwk(entry, allow_symmetric=allow_symmetric)
+        except JWKError as error:
+            reason = str(error)
+        else:
+            if len(keys) < MAX_KEYS:
+                keys.append(key)
+                continue
+            reason = f"more than {MAX_KEYS} keys"
+        kid = entry.get("kid") if isinstance(entry, Mapping) else None
+        skipped.append(Skipped(position, shown(kid) if isinstance(kid, str) else None, reason))
+    return KeySet(keys, skipped)

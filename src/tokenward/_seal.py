@@ -1,0 +1,117 @@
+"""Small values sealed for a store that others may read: encrypted and authenticated.
+
+The recipe is cryptography's `MultiFernet` (AES-CBC and HMAC-SHA-256) under keys that
+HKDF-SHA-256 (RFC 5869) derives from each secret for one purpose, so that a value sealed for one
+purpose never opens for another.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from tokenward.errors import ConfigurationError
+
+MIN_SECRET_BYTES: Final = 16
+
+_MIN_DIFFERENT = 5
+_MIN_UNGUESSED = 8
+# What people write where a secret belongs, and sequences from the keyboard.
+_PLACEHOLDERS = re.compile(
+    "change|replace|insert|example|sample|placeholder|default|dummy|secret|passw(?:or)?d|passphrase"
+    "|token|client|cookie|django|flask|insecure|production|development|testing|test|super|very"
+    "|random|long|unit|put|string|value|please|your|this|here|with|some|todo|fixme|admin|letmein|qwerty|asdf"
+    "|0123456789|1234567890|12345678|abcdefgh|ijklmnop|abcdef|key|not|the|and|for|foo|bar|baz|me|my"
+)
+_ADVICE: Final = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+def check_secret(secret: object, *, what: str) -> str:
+    """Return ``secret`` if it can be one.
+
+    Args:
+        secret: The secret.
+        what: What it is for, as the message says it: a setting's path.
+
+    Raises:
+        ConfigurationError: It is shorter than 16 bytes, repeats a few characters, or stands where
+            a real one was to be put. The message does not hold it.
+    """
+    if not isinstance(secret, str):
+        raise ConfigurationError(f"{what} must be a string; {_ADVICE}.")
+    if len(secret.encode("utf-8", "surrogatepass")) < MIN_SECRET_BYTES:
+        raise ConfigurationError(
+            f"{what} is shorter than {MIN_SECRET_BYTES} bytes and can be guessed; {_ADVICE}."
+        )
+    if len(set(secret)) < _MIN_DIFFERENT:
+        raise ConfigurationError(f"{what} repeats a few characters; {_ADVICE}.")
+    unguessed = _PLACEHOLDERS.sub("", re.sub(r"[\W_]+", "", secret.casefold()))
+    if len(set(unguessed)) < _MIN_DIFFERENT or len(unguessed) < _MIN_UNGUESSED:
+        raise ConfigurationError(f"{what} is a placeholder; {_ADVICE}.")
+    return secret
+
+
+class Sealer:
+    """Seals with the newest of several secrets and opens with any.
+
+    Args:
+        secrets: The secrets, newest first; at least 16 bytes each.
+        purpose: What the values are, such as ``keys``; also in messages.
+
+    Raises:
+        ConfigurationError: There is no secret, or one is too weak.
+    """
+
+    __slots__ = ("_box", "_count", "purpose")
+
+    def __init__(self, secrets: Sequence[str], purpose: str) -> None:
+        if isinstance(secrets, str) or not secrets:
+            raise ConfigurationError(
+                f"The secrets for {purpose} are a list, newest first, of at least one."
+            )
+        for position, secret in enumerate(secrets):
+            check_secret(secret, what=f"Secret {position + 1} for {purpose}")
+        self.purpose = purpose
+        self._count = len(secrets)
+        self._box = MultiFernet([Fernet(_derive(secret, purpose)) for secret in secrets])
+
+    def __repr__(self) -> str:
+        return f"Sealer(purpose={self.purpose!r}, secrets={self._count})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Sealer holds secrets and is not pickled")
+
+    def seal(self, value: bytes) -> bytes:
+        """Encrypt ``value`` under the newest secret; the result is printable ASCII."""
+        return self._box.encrypt(value)
+
+    def open(self, sealed: bytes) -> bytes:
+        """Return what was sealed.
+
+        Raises:
+            ConfigurationError: None of the secrets opens it, or it was changed.
+        """
+        try:
+            return self._box.decrypt(sealed)
+        except InvalidToken:
+            raise ConfigurationError(
+                f"What was sealed for {self.purpose} opens with none of the {self._count} secrets "
+                "given. Put the secret that sealed it back into the list, after the newest; if it "
+                "is lost, restore a backup or start anew with an empty store."
+            ) from None
+
+
+def _derive(secret: str, purpose: str) -> bytes:
+    kdf = HKDF(
+        algorithm=hashes.SHA256(),
+        length=32,
+        salt=None,
+        info=b"tokenward seal 1 " + purpose.encode("utf-8"),
+    )
+    return base64.urlsafe_b64encode(kdf.derive(secret.encode("utf-8", "surrogatepass")))

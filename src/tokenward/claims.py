@@ -1,0 +1,329 @@
+"""`ClaimsPolicy`: what a token's claims must say, the same for every verifier.
+
+A signature or an introspection answer says that the claims are the issuer's. The policy says
+whether they are meant for us, now, and as an access token (RFC 7519, section 4.1; RFC 9068,
+section 4; RFC 8725, sections 3.8 to 3.12).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenward._log import OncePerMinute, shown
+from tokenward.errors import (
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidClaim,
+    InvalidToken,
+    TokenExpired,
+)
+from tokenward.principal import Principal, freeze
+
+if TYPE_CHECKING:
+    from tokenward.schemas import PublicUser
+
+_logger = logging.getLogger("tokenward.claims")
+_seldom = OncePerMinute(_logger)
+
+_GENERIC_TYPES = frozenset({"jwt", "application/jwt"})
+_DEFAULT_TYPES = _GENERIC_TYPES | {"at+jwt", "application/at+jwt"}
+_OTHER_KINDS = frozenset({"id", "refresh", "offline", "logout"})
+_ID_TOKEN_CLAIMS = ("at_hash", "c_hash", "s_hash", "events")
+
+
+class ClaimsPolicy:
+    """What a token's claims must say.
+
+    Args:
+        audience: The audience, or several of which one must be named. ``None`` accepts any and
+            must be written out.
+        issuer: The issuer, or several; compared code point by code point. ``None`` accepts any.
+        leeway: Seconds by which clocks may differ.
+        required: Claims that must be there, beside the issuer and audience that are configured.
+        token_types: The header ``typ`` values to accept, in any case; ``None``: anything that
+            can be an access token.
+        roles_claim: Where the roles are: a claim's name, or a dotted path; several are joined.
+        check: Raises `InvalidClaim` for what only you know, or `AuthServiceUnavailable`. It gets
+            the claims. Whatever else it raises refuses the token too.
+
+    Raises:
+        ConfigurationError: An argument cannot be what was meant.
+    """
+
+    def __init__(
+        self,
+        *,
+        audience: str | Sequence[str] | None,
+        issuer: str | Sequence[str] | None = None,
+        leeway: float = 30,
+        required: Collection[str] = (),
+        token_types: Collection[str] | None = None,
+        roles_claim: str | Sequence[str] = "roles",
+        check: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self.audience = _some_names(audience, "audience")
+        self.issuer = _some_names(issuer, "issuer")
+        if type(leeway) not in (int, float) or not 0 <= leeway < math.inf:
+            msg = "leeway is a number of seconds, 0 or more"
+            raise ConfigurationError(msg)
+        self.leeway = leeway
+        self.required = _some_names(required, "required", empty=True) or frozenset()
+        types = _some_names(token_types, "token_types")
+        self.token_types = None if types is None else frozenset(map(_full_type, types))
+        self.roles_claims = _some_names(roles_claim, "roles_claim", empty=True) or frozenset()
+        self.check = check
+
+    def check_type(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+        """Refuse a JWT that is not an access token (RFC 8725, section 3.11; RFC 9068, section 4).
+
+        Raises:
+            InvalidToken: With the reason ``wrong_type``.
+        """
+        typ = header.get("typ")
+        if typ is not None and not isinstance(typ, str):
+            raise _wrong_type("a string as header typ", typ)
+        lowered = None if typ is None else typ.lower()
+        if self.token_types is not None:
+            if lowered is None or _full_type(lowered) not in self.token_types:
+                raise _wrong_type(f"a header typ of {sorted(self.token_types)}", typ)
+            if lowered not in _GENERIC_TYPES:
+                return
+        elif lowered is not None and lowered not in _DEFAULT_TYPES:
+            raise _wrong_type("a header typ of JWT or at+jwt", typ)
+        _refuse_other_kinds(claims)
+
+    def check_claims(self, claims: Mapping[str, Any], *, now: float) -> None:
+        """Refuse claims that are not for us, or not for now.
+
+        Args:
+            claims: What the issuer said.
+            now: Seconds since the epoch.
+
+        Raises:
+            TokenExpired: ``exp`` has passed.
+            InvalidClaim: Another claim is missing or wrong.
+        """
+        self._check_times(claims, now)
+        for name in self.required:
+            if claims.get(name) is None:
+                hint = f"the claim {name!r} is required and is missing"
+                raise InvalidClaim(name, "present", None, hint, reason="claim_missing")
+        if self.issuer is not None:
+            self._check_issuer(claims.get("iss"))
+        if self.audience is not None:
+            self._check_audience(claims.get("aud"))
+        if claims.get("cnf") is not None:
+            hint = "the token is bound to a key (cnf), and this verifier cannot check the binding"
+            raise InvalidClaim("cnf", None, claims["cnf"], hint, reason="sender_constrained")
+        if self.check is not None:
+            self._run_check(claims)
+
+    def principal(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        issuer: str = "",
+        user: PublicUser | None = None,
+    ) -> Principal:
+        """Return who checked claims speak for.
+
+        Args:
+            claims: Claims that `check_claims` passed.
+            issuer: Stands in where the claims carry no ``iss``.
+            user: The issuer's record of the user, where the verifier has it.
+
+        Raises:
+            InvalidToken: The claims name nobody.
+        """
+        kind, subject = _subject(claims)
+        exp = claims.get("exp")
+        verified = claims.get("email_verified")
+        try:
+            frozen = freeze(claims)
+        except ValueError as error:
+            raise InvalidToken(str(error), reason="malformed") from None
+        return Principal(
+            subject,
+            issuer=_text(claims, "iss") or issuer,
+            kind=kind,
+            scopes=scopes_of(claims),
+            roles=self._roles(claims),
+            client_id=_text(claims, *_CLIENT_CLAIMS),
+            username=_text(claims, *_USERNAME_CLAIMS),
+            email=_text(claims, "email"),
+            email_verified=verified if isinstance(verified, bool) else None,
+            expires_at=None if exp is None else int(exp),
+            claims=frozen,
+            user=user,
+        )
+
+    def _check_times(self, claims: Mapping[str, Any], now: float) -> None:
+        exp = _seconds(claims, "exp")
+        if exp is not None and now >= exp + self.leeway:
+            hint = f"expired {now - exp:.0f} s ago by this clock (leeway {self.leeway:g} s)"
+            raise TokenExpired(hint)
+        nbf = _seconds(claims, "nbf")
+        if nbf is not None and now + self.leeway < nbf:
+            hint = f"becomes valid in {nbf - now:.0f} s by this clock; compare the clocks"
+            raise InvalidClaim("nbf", now, nbf, hint, reason="not_yet_valid")
+        iat = _seconds(claims, "iat")
+        if iat is not None and now + self.leeway < iat:
+            hint = f"issued {iat - now:.0f} s in the future by this clock; compare the clocks"
+            raise InvalidClaim("iat", now, iat, hint, reason="issued_in_future")
+
+    def _check_issuer(self, iss: object) -> None:
+        expected = self.issuer or frozenset()
+        if isinstance(iss, str) and iss in expected:
+            return
+        hint = f"expected the issuer {_listed(expected)}, got {shown(iss)}"
+        if isinstance(iss, str) and iss.rstrip("/") in {e.rstrip("/") for e in expected}:
+            hint += "; they differ in a trailing slash"
+        raise InvalidClaim("iss", sorted(expected), iss, hint, reason="unknown_issuer")
+
+    def _check_audience(self, aud: object) -> None:
+        expected = self.audience or frozenset()
+        named = [aud] if isinstance(aud, str) else aud
+        if isinstance(named, list | tuple) and all(isinstance(a, str) for a in named):
+            if not expected.isdisjoint(named):
+                return
+            hint = f"expected the audience {_listed(expected)}, got {shown(aud)}"
+        elif aud is None:
+            hint = (
+                f"expected the audience {_listed(expected)}, but there is no aud: have the issuer "
+                "name one, or write audience=None to accept tokens meant for anybody"
+            )
+        else:
+            hint = "aud is neither a string nor a list of strings"
+        raise InvalidClaim("aud", sorted(expected), aud, hint, reason="audience_mismatch")
+
+    def _run_check(self, claims: Mapping[str, Any]) -> None:
+        if self.check is None:
+            return
+        try:
+            self.check(claims)
+        except (InvalidToken, AuthServiceUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - user code; refusing is the safe reading
+            name = type(error).__name__
+            _seldom.log(logging.ERROR, ("check", name), "check= raised %s, not InvalidClaim", name)
+            hint = f"the check given to the policy raised {name} instead of InvalidClaim"
+            raise InvalidClaim("", None, None, hint, reason="check_failed") from None
+
+    def _roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        return frozenset(role for path in self.roles_claims for role in _strings_at(claims, path))
+
+
+_CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")
+_USERNAME_CLAIMS = ("username", "preferred_username")
+
+
+def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return the granted scopes: ``scope``, else ``scp``; a string or a list of strings."""
+    value = claims.get("scope")
+    if value is None:
+        value = claims.get("scp")
+    if isinstance(value, str):
+        return frozenset(value.split())
+    if isinstance(value, list | tuple):
+        return frozenset(s for s in value if isinstance(s, str) and s)
+    return frozenset()
+
+
+def _subject(claims: Mapping[str, Any]) -> tuple[Literal["user", "client", "service"], str]:
+    client_id = _text(claims, *_CLIENT_CLAIMS)
+    subject = _text(claims, "sub")
+    if subject is not None:
+        return ("client" if subject == client_id else "user"), subject
+    # A username says that a person granted this; taking the client for the subject would make
+    # all people who use that client one (some servers name no sub for either).
+    username = _text(claims, *_USERNAME_CLAIMS)
+    if username is not None:
+        return "user", f"username:{username}"
+    if client_id is not None:
+        return "client", f"client:{client_id}"
+    common_name = _text(claims, "common_name")
+    if common_name is not None:
+        return "service", f"service:{common_name}"
+    hint = "the claims name nobody: no sub, client_id, common_name or username"
+    raise InvalidToken(hint, reason="no_subject")
+
+
+def _text(claims: Mapping[str, Any], *names: str) -> str | None:
+    for name in names:
+        value = claims.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _strings_at(claims: Mapping[str, Any], path: str) -> list[str]:
+    value: Any = claims.get(path)
+    if value is None:
+        value = claims
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        return [value] if value else []
+    if isinstance(value, list | tuple):
+        return [v for v in value if isinstance(v, str) and v]
+    return []
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return float(max(-_LATEST, min(value, _LATEST)))
+    hint = f"{name} is not a number of seconds since the epoch"
+    raise InvalidClaim(name, "a number", value, hint, reason="invalid_time")
+
+
+_LATEST = 1e15
+"""Beyond any date: an integer too large for a float is as good as this one."""
+
+
+def _refuse_other_kinds(claims: Mapping[str, Any]) -> None:
+    typ = claims.get("typ")
+    if isinstance(typ, str) and typ.lower() in _OTHER_KINDS:
+        raise _wrong_type("an access token", f"the payload typ {typ}")
+    use = claims.get("token_use")
+    if use is not None and use != "access":
+        raise _wrong_type("the token_use access", use)
+    for name in ("token_type", "type"):
+        kind = claims.get(name)
+        if isinstance(kind, str) and kind.lower() == "refresh":
+            raise _wrong_type("an access token", f"a refresh token ({name})")
+    for name in _ID_TOKEN_CLAIMS:
+        if name in claims:
+            raise _wrong_type("an access token", f"the claim {name}, as in an ID or logout token")
+
+
+def _wrong_type(expected: str, actual: object) -> InvalidToken:
+    hint = f"expected {expected}, got {shown(actual)}; send the access token"
+    return InvalidToken(hint, reason="wrong_type")
+
+
+def _full_type(typ: str) -> str:
+    lowered = typ.lower()
+    return lowered if "/" in lowered else f"application/{lowered}"
+
+
+def _listed(names: frozenset[str]) -> str:
+    return " or ".join(repr(n) for n in sorted(names))
+
+
+def _some_names(value: object, what: str, *, empty: bool = False) -> frozenset[str] | None:
+    if value is None:
+        return None
+    names: Collection[object] = (value,)
+    if isinstance(value, Collection) and not isinstance(value, str):
+        names = value
+    texts = [n for n in names if isinstance(n, str) and n]
+    if len(texts) != len(names) or not (names or empty):
+        msg = f"{what} must be one or more non-empty strings; write None to accept any"
+        raise ConfigurationError(msg)
+    return frozenset(texts)

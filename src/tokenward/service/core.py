@@ -1,0 +1,299 @@
+"""`AuthService`: what the endpoints, the command line and the plain functions call."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenward._audit import audit
+from tokenward._log import OncePerMinute
+from tokenward.clients import Client, Clients
+from tokenward.errors import (
+    AuthError,
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidCredentials,
+    InvalidRequest,
+    InvalidToken,
+    RegistrationClosed,
+    UserNotFound,
+)
+from tokenward.schemas import (
+    MIN_PASSWORD_CHARACTERS,
+    IntrospectResponse,
+    LoginRequest,
+    LoginResponse,
+    LogoutResponse,
+    PublicUser,
+    RegisterRequest,
+    User,
+    read_members,
+)
+from tokenward.service.access_tokens import FIRST_PARTY_CLIENT_ID, AccessTokens, ClaimsHook
+from tokenward.service.introspection import answer_for
+from tokenward.service.metadata import check_issuer, metadata_of
+
+if TYPE_CHECKING:
+    from tokenward.keys import KeyRing
+    from tokenward.protocols import Clock
+    from tokenward.repositories import TokenRepository, UserRepository
+
+_logger = logging.getLogger("tokenward.service")
+_seldom = OncePerMinute(_logger)
+
+
+class AuthService:
+    """The issuer of access tokens for one store of users; safe to share between threads.
+
+    Tokens are JWT access tokens as in RFC 9068, signed by the current key of the ring: ``sub`` is
+    the user's immutable id, ``roles`` the user's roles, ``ver`` the user's ``token_version``, and
+    ``client_id`` the client that authenticated itself at the login, or `FIRST_PARTY_CLIENT_ID`.
+
+    Args:
+        users: Where users are kept. Its ``issue`` is set to this service's `issue`.
+        keys: What signs, and what is published.
+        tokens: Where revocations are kept.
+        issuer: Our URL, as tokens and metadata name it: https, or http on a literal loopback
+            address; no query, no fragment (RFC 8414, section 2).
+        audience: Whom our tokens are for; several names are all put into each token.
+        clients: The programs that may introspect.
+        access_token_lifetime: Seconds.
+        password_min_length: Characters of a new password, at least 6.
+        registration: Whether people may register themselves.
+        claims: Returns more claims for a user's tokens, ``scope`` among them.
+        clock: Returns seconds since the epoch.
+
+    Attributes:
+        clients: The clients, and the check that a request is from one of them. ``keys``,
+            ``tokens``, ``issuer``, ``audience``, ``access_token_lifetime`` and ``clock`` are as
+            given.
+
+    Raises:
+        ConfigurationError: An argument cannot be what was meant.
+    """
+
+    def __init__(
+        self,
+        users: UserRepository,
+        *,
+        keys: KeyRing,
+        tokens: TokenRepository,
+        issuer: str,
+        audience: str | Sequence[str],
+        clients: Iterable[Client] = (),
+        access_token_lifetime: int = 900,
+        password_min_length: int = MIN_PASSWORD_CHARACTERS,
+        registration: Literal["closed", "open"] = "closed",
+        claims: ClaimsHook | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        if type(password_min_length) is not int or password_min_length < MIN_PASSWORD_CHARACTERS:
+            raise ConfigurationError(
+                f"password_min_length is a number of at least {MIN_PASSWORD_CHARACTERS}."
+            )
+        if registration not in ("closed", "open"):
+            raise ConfigurationError(f"registration is 'closed' or 'open', not {registration!r}.")
+        self.keys = keys
+        self.tokens = tokens
+        self.issuer = check_issuer(issuer)
+        self.audience = audience
+        self.clients = clients if isinstance(clients, Clients) else Clients(clients, clock=clock)
+        if any(client.client_id == FIRST_PARTY_CLIENT_ID for client in self.clients):
+            raise ConfigurationError(f"No client may be called {FIRST_PARTY_CLIENT_ID!r}.")
+        self.access_token_lifetime = access_token_lifetime
+        self.clock = clock
+        self._users = users
+        self._password_min_length = password_min_length
+        self._registration = registration
+        self._access = AccessTokens(
+            users,
+            keys=keys,
+            tokens=tokens,
+            issuer=issuer,
+            audience=audience,
+            lifetime=access_token_lifetime,
+            claims=claims,
+            asked_about=[c.audiences for c in self.clients if c.audiences is not None],
+            clock=clock,
+        )
+        users.issue = self.issue
+
+    @property
+    def users(self) -> UserRepository:
+        """Where users are kept."""
+        return self._users
+
+    def with_users(self, users: UserRepository) -> AuthService:
+        """Return the same service over another store of users."""
+        other = copy.copy(self)
+        other._users = users  # noqa: SLF001 - our own copy
+        other._access = copy.copy(self._access)  # noqa: SLF001 - our own copy
+        other._access.use(users)  # noqa: SLF001 - our own copy
+        users.issue = other.issue
+        return other
+
+    def register_user(self, request: RegisterRequest, *, peer: str | None = None) -> PublicUser:
+        """Register somebody who asks for it.
+
+        Args:
+            request: The new account.
+            peer: The address of whoever asks, for the audit trail.
+
+        Raises:
+            RegistrationClosed: People may not register themselves.
+            InvalidRequest: The password is shorter than this service wants it.
+            UserAlreadyExists: The username or the e-mail address is taken.
+            AuthServiceUnavailable: The store or the hashing is busy or down.
+        """
+        if self._registration != "open":
+            raise RegistrationClosed("registration is 'closed'; an operator can add the user")
+        self._check_password(request.password)
+        user = self._users.create(request)
+        audit("user_registered", self.clock(), subject=user.id, username=user.username, peer=peer)
+        return user
+
+    def create_user(
+        self,
+        username: str,
+        *,
+        email: str,
+        password: str,
+        roles: Iterable[str] = (),
+        email_verified: bool = False,
+    ) -> PublicUser:
+        """Add a user by an operator's word; works while registration is closed.
+
+        Raises:
+            InvalidRequest: An argument is not what a new user may have.
+            UserAlreadyExists: The username or the e-mail address is taken.
+            AuthServiceUnavailable: The store or the hashing is busy or down.
+        """
+        members = {"username": username, "email": email, "password": password}
+        request = read_members(RegisterRequest, members)
+        self._check_password(request.password)
+        return self._users.create(request, roles=roles, email_verified=email_verified)
+
+    def login_user(
+        self, request: LoginRequest, *, client: Client | None = None, peer: str | None = None
+    ) -> LoginResponse:
+        """Check a password and issue an access token.
+
+        Args:
+            request: Username and password.
+            client: The client that sent them and authenticated itself.
+            peer: The address of whoever asks, for the audit trail.
+
+        Raises:
+            InvalidCredentials: Unknown, inactive, without a password or wrong; never which.
+            InvalidRequest: The password is not a string of 1 to 1,024 bytes.
+            AuthServiceUnavailable: The store or the hashing is busy or down.
+        """
+        user = self._users.verify_credentials(request)
+        known = {"client_id": client.client_id if client else None, "peer": peer}
+        if user is None:
+            audit("login_failed", self.clock(), username=request.username, **known)
+            raise InvalidCredentials
+        token = self.issue(user, client=client)
+        audit("login_ok", self.clock(), subject=user.id, **known)
+        return LoginResponse(
+            access_token=token, expires_in=self.access_token_lifetime, user=user.public()
+        )
+
+    def issue(self, user: User, *, client: Client | None = None) -> str:
+        """Return an access token for ``user`` (RFC 9068, section 2).
+
+        Args:
+            user: As the store has it now; who it is was checked elsewhere.
+            client: Whom the token is handed to; ``None``: our own login.
+
+        Raises:
+            ConfigurationError: The ``claims`` hook returned a claim that is ours to make.
+        """
+        return self._access.issue(user, client=client)
+
+    def logout_user(
+        self,
+        token: str | None = None,
+        *,
+        refresh_token: str | None = None,
+        peer: str | None = None,
+    ) -> LogoutResponse:
+        """End an access token at once; the next use of it, logging out included, is refused.
+
+        Args:
+            token: The access token.
+            refresh_token: Ended with it. One that is not known here ends nothing, and alone it
+                is refused.
+            peer: The address of whoever asks, for the audit trail.
+
+        Raises:
+            InvalidToken: The access token is refused.
+            AuthServiceUnavailable: The store is busy or down.
+        """
+        if token is None:
+            what = "no token" if refresh_token is None else "an unknown refresh token"
+            raise InvalidToken(f"{what} to log out with; send the access token")
+        principal = self._access.verify(token)
+        self._access.revoke(principal)
+        jti = principal.claims["jti"]
+        audit("logout", self.clock(), subject=principal.subject, jti=jti, peer=peer)
+        return LogoutResponse()
+
+    def get_logged_in_user(self, token: str) -> PublicUser:
+        """Return the user a token speaks for, as the store has them now.
+
+        Raises:
+            InvalidToken: The token is refused: bad, expired, revoked, its user gone or inactive.
+            AuthServiceUnavailable: The store is down.
+        """
+        user = self._access.verify(token).user
+        if user is None:
+            raise UserNotFound("the token speaks for no user; send one from a login")
+        return user
+
+    def introspect_token(self, token: str, *, client: Client | None = None) -> IntrospectResponse:
+        """Return the state of a token (RFC 7662, section 2.2).
+
+        Args:
+            token: Anything; what is not a good token of ours is inactive.
+            client: Who asks. It learns nothing of a token that is for none of its audiences.
+
+        Raises:
+            AuthServiceUnavailable: The store is down. Nothing else is raised.
+        """
+        audiences = None if client is None else client.audiences
+        try:
+            principal = self._access.verify(token, audiences=audiences)
+        except AuthServiceUnavailable:
+            raise
+        except AuthError:
+            return IntrospectResponse(active=False)
+        return answer_for(principal)
+
+    def public_jwks(self) -> dict[str, Any]:
+        """Return the JWK Set that others verify our tokens with (RFC 7517, section 5)."""
+        return self.keys.public_jwks()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what we publish about ourselves (RFC 8414, section 3.2)."""
+        return metadata_of(self.issuer)
+
+    def ready(self) -> bool:
+        """Tell whether our own stores and keys can be used."""
+        try:
+            self._users.get_by_id("")
+            self.tokens.is_revoked("ready")
+            _ = self.keys.current
+        except Exception as error:  # noqa: BLE001 - a store of your own may raise anything
+            why = error.hint if isinstance(error, AuthError) else type(error).__name__
+            _seldom.log(logging.ERROR, ("not ready",), "Not ready: %s", why)
+            return False
+        return True
+
+    def _check_password(self, password: str) -> None:
+        if len(password) < self._password_min_length:
+            text = f"must have at least {self._password_min_length} characters"
+            raise InvalidRequest({"password": text})

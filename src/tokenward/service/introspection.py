@@ -1,0 +1,37 @@
+"""What an introspection answer says of a good token (RFC 7662, section 2.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokenward.principal import thaw
+from tokenward.schemas import IntrospectResponse
+
+if TYPE_CHECKING:
+    from tokenward.principal import Principal
+
+
+def answer_for(principal: Principal) -> IntrospectResponse:
+    """Return the answer for a token that was verified.
+
+    Members are taken from what the verifier made of the claims, and roles and names from the
+    store: a token that carries something odd beside is still described correctly.
+    """
+    claims = principal.claims
+    sid = claims.get("sid")
+    return IntrospectResponse(
+        active=True,
+        user=principal.user,
+        scope=" ".join(sorted(principal.scopes)) or None,
+        client_id=principal.client_id,
+        username=principal.username,
+        token_type="Bearer",  # noqa: S106 - a token type, not a secret
+        exp=principal.expires_at,
+        iat=int(claims["iat"]),
+        sub=principal.subject,
+        aud=thaw(claims["aud"]),
+        iss=principal.issuer,
+        jti=claims["jti"],
+        roles=sorted(principal.roles),
+        sid=sid if isinstance(sid, str) else None,
+    )

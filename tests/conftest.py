@@ -1,0 +1,28 @@
+"""What every test may use: hypothesis profiles, and a time zone that is not UTC."""
+
+import os
+import time
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A run in CI is the same run every time; a run on a desk looks for something new. A deadline would
+# measure the machine.
+settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, max_examples=200)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# POSIX form: it needs no time zone database. 13:45 hours ahead, so that nearly every moment is on
+# another day there, and no rounding to hours hides a mistake.
+FAR_FROM_UTC = "FAR-13:45"
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch):
+    """Put this process far ahead of UTC for the length of a test."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", FAR_FROM_UTC)
+        time.tzset()
+        assert -(13 * 3600 + 45 * 60) == time.timezone
+        yield
+    time.tzset()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import pickle
+import secrets
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward._seal import Sealer, check_secret
+from tokenward.errors import ConfigurationError
+
+NEW = "kq3V-new-8fJ2_0pTzXw7Lm"
+OLD = "R9d!old-c41Hs6vQe+bYtUa"
+OTHER = "zz-other-5nW8gKx1PjE3mC"
+
+
+def test_what_is_sealed_opens():
+    """A value comes back as it was."""
+    sealer = Sealer([NEW], "keys")
+    assert sealer.open(sealer.seal(b"value")) == b"value"
+
+
+@given(st.binary(max_size=2_000))
+def test_any_bytes_can_be_sealed(value):
+    """No value is special, and none stands readable in its seal."""
+    sealed = SEALER.seal(value)
+    assert SEALER.open(sealed) == value
+    assert len(value) < 8 or value not in sealed
+
+
+SEALER = Sealer([NEW], "keys")
+
+
+def test_the_same_value_is_sealed_differently_each_time():
+    """Two seals do not show that the values are the same."""
+    assert SEALER.seal(b"value") != SEALER.seal(b"value")
+
+
+def test_the_newest_secret_seals_and_any_opens():
+    """An old secret in the list opens what it sealed; the newest one seals from then on."""
+    sealed_before = Sealer([OLD], "keys").seal(b"value")
+    both = Sealer([NEW, OLD], "keys")
+    assert both.open(sealed_before) == b"value"
+    assert Sealer([NEW], "keys").open(both.seal(b"value")) == b"value"
+
+
+def test_another_secret_does_not_open():
+    """The error says what to do, and holds no secret."""
+    sealed = Sealer([OLD], "keys").seal(b"value")
+    with pytest.raises(ConfigurationError) as caught:
+        Sealer([NEW, OTHER], "keys").open(sealed)
+    said = str(caught.value)
+    assert "none of the 2 secrets" in said
+    assert "back into the list" in said
+    assert not any(secret in said for secret in (NEW, OLD, OTHER))
+
+
+def test_another_purpose_does_not_open():
+    """What was sealed as one thing never opens as another."""
+    with pytest.raises(ConfigurationError):
+        Sealer([NEW], "cache").open(SEALER.seal(b"value"))
+
+
+@given(st.data())
+def test_a_changed_seal_never_opens_as_another_value(data):
+    """It opens as nothing; or, where base64 has two spellings of the same bytes, as the same."""
+    sealed = SEALER.seal(b"value")
+    position = data.draw(st.integers(0, len(sealed) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != sealed[position]))
+    changed = sealed[:position] + bytes([byte]) + sealed[position + 1 :]
+    try:
+        opened = SEALER.open(changed)
+    except ConfigurationError:
+        return
+    assert opened == b"value"
+
+
+@given(st.binary(max_size=200))
+def test_anything_else_does_not_open(sealed):
+    """Garbage, empty and cut values are the documented error."""
+    with pytest.raises(ConfigurationError):
+        SEALER.open(sealed)
+
+
+@pytest.mark.parametrize("given_secrets", [[], (), "", NEW])
+def test_secrets_are_a_list_of_at_least_one(given_secrets):
+    """None at all, or one string instead of a list, is refused."""
+    with pytest.raises(ConfigurationError, match="a list, newest first"):
+        Sealer(given_secrets, "keys")
+
+
+def test_each_secret_is_looked_at():
+    """An old secret that is weak is refused as well, and the message says which it is."""
+    with pytest.raises(ConfigurationError, match="Secret 2 for keys is shorter"):
+        Sealer([NEW, "short"], "keys")
+
+
+@pytest.mark.parametrize(
+    ("secret", "says"),
+    [
+        ("", "shorter than 16 bytes"),
+        ("x7$kQ2!mZ9pL4@v", "shorter than 16 bytes"),
+        ("a" * 40, "repeats"),
+        ("abababababababababab", "repeats"),
+        ("0" * 16, "repeats"),
+        ("changemechangeme", "placeholder"),
+        ("change-me-change-me", "placeholder"),
+        ("CHANGE_ME_PLEASE_NOW", "placeholder"),
+        ("secretsecretsecret", "placeholder"),
+        ("my-super-secret-key", "placeholder"),
+        ("your-secret-key-here", "placeholder"),
+        ("<your client secret here>", "placeholder"),
+        ("django-insecure-change-me", "placeholder"),
+        ("password12345678", "placeholder"),
+        ("0123456789abcdef", "placeholder"),
+        ("put-a-long-random-string-here", "placeholder"),
+        (None, "must be a string"),
+        (b"kq3V-new-8fJ2_0pTzXw7Lm", "must be a string"),
+        (12345678901234567890, "must be a string"),
+    ],
+)
+def test_a_secret_that_is_none_stops_the_program(secret, says):
+    """Short, uniform and placeholder secrets are refused with the way to make a real one."""
+    with pytest.raises(ConfigurationError) as caught:
+        check_secret(secret, what="service.keys.secrets")
+    said = str(caught.value)
+    assert said.startswith("service.keys.secrets ")
+    assert says in said
+    assert "token_urlsafe" in said
+    assert not isinstance(secret, str) or not secret or secret not in said
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: secrets.token_urlsafe(16),
+        lambda: secrets.token_urlsafe(32),
+        lambda: secrets.token_hex(16),
+        lambda: str(uuid.uuid4()),
+        lambda: "correct horse battery staple",
+        lambda: "пароль-из-шестнадцати",
+    ],
+)
+def test_a_real_secret_is_taken(make):
+    """What generators make, and a passphrase, pass unchanged."""
+    for _ in range(200):
+        secret = make()
+        assert check_secret(secret, what="a secret") == secret
+
+
+def test_a_sealer_shows_and_gives_away_nothing():
+    """Its repr has the purpose and a number; it is not pickled."""
+    assert repr(Sealer([NEW, OLD], "keys")) == "Sealer(purpose='keys', secrets=2)"
+    with pytest.raises(TypeError):
+        pickle.dumps(SEALER)
