@@ -15,8 +15,9 @@ from tokenward.errors import AuthServiceUnavailable, ConfigurationError, Invalid
 from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
 from tokenward.testing import FakeAuthorizationServer, FakeClock
 
-
 # The answer that RFC 7662 shows in section 2.2.
+JSON = {"Content-Type": "application/json"}
+
 EXAMPLE = {
     "active": True,
     "client_id": "l238j323ds-23ij4",

@@ -1,0 +1,12 @@
+"""The only speaker of HTTP: pool, deadline, caps, URL rules, circuit breaker, bulkhead.
+
+`RequestsTransport` serves introspection, metadata, keys, identity and client assertions alike.
+"""
+
+from __future__ import annotations
+
+from tokenward._http.answer import retry_after_of
+from tokenward._http.transport import RequestsTransport
+from tokenward._http.urls import check_url, is_loopback
+
+__all__ = ["RequestsTransport", "check_url", "is_loopback", "retry_after_of"]

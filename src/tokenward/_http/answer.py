@@ -1,0 +1,100 @@
+"""Reading an answer: bounded, whole, decoded, or not at all."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from tokenward._log import shown
+from tokenward.errors import AuthServiceUnavailable
+
+if TYPE_CHECKING:
+    from tokenward.protocols import Clock, Response
+
+_SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+def read_body(raw: Any, *, max_bytes: int) -> bytes:
+    """Read the body of a ``urllib3`` response, and close it.
+
+    Args:
+        raw: The response; its connection returns to the pool only when it was read whole.
+        max_bytes: How much is taken, before and after decoding.
+
+    Raises:
+        AuthServiceUnavailable: The body is larger (``too_large``), ends early (``truncated``) or
+            cannot be decoded (``bad_encoding``).
+    """
+    try:
+        body: bytes = raw.read(max_bytes + 1, decode_content=False) or b""
+    finally:
+        raw.close()
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    if raw.length_remaining:
+        raise AuthServiceUnavailable(
+            f"the answer ends {raw.length_remaining} bytes early; look at the server, or at a"
+            " proxy before it",
+            reason="truncated",
+        )
+    return _decoded(body, raw.headers.get("Content-Encoding", ""), max_bytes)
+
+
+def _decoded(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            window = zlib.MAX_WBITS | 16
+        case "deflate":
+            # zlib's wrapper by RFC 9110, section 8.4.1.2; some servers send the bare stream.
+            wrapped = body[:1] and body[0] & 0x0F == zlib.DEFLATED
+            window = zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+        case _:
+            raise AuthServiceUnavailable(
+                f"the answer has the Content-Encoding {shown(encoding)}; gzip and deflate are read,"
+                " and neither was asked for",
+                reason="bad_encoding",
+            )
+    decoder = zlib.decompressobj(window)
+    try:
+        decoded = decoder.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise _undecodable(encoding) from None
+    if len(decoded) > max_bytes:
+        raise _too_large(max_bytes)
+    if not decoder.eof or decoder.unused_data:
+        raise _undecodable(encoding)
+    return decoded
+
+
+def _too_large(max_bytes: int) -> AuthServiceUnavailable:
+    return AuthServiceUnavailable(
+        f"the answer is larger than {max_bytes} bytes; raise max_response_bytes if it may be",
+        reason="too_large",
+    )
+
+
+def _undecodable(encoding: str) -> AuthServiceUnavailable:
+    return AuthServiceUnavailable(
+        f"the answer is not the one {shown(encoding)} stream that its Content-Encoding says",
+        reason="bad_encoding",
+    )
+
+
+def retry_after_of(response: Response, *, clock: Clock = time.time) -> float | None:
+    """Return the seconds of ``Retry-After``, a number or a date (RFC 9110, section 10.2.3).
+
+    Returns:
+        Seconds from now, not less than 0; ``None`` without the header or with a malformed one.
+    """
+    value = response.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - clock())
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

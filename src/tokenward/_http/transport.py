@@ -1,0 +1,286 @@
+"""`RequestsTransport`: one HTTP request, its whole answer, before a deadline, or an outage."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlencode, urlsplit
+
+from requests import PreparedRequest
+from requests.structures import CaseInsensitiveDict
+
+from tokenward import _fork
+from tokenward._http.adapter import BoundAdapter
+from tokenward._http.answer import read_body, retry_after_of
+from tokenward._http.breaker import Breaker
+from tokenward._http.failures import explained
+from tokenward._http.sockets import Exchange, expired
+from tokenward._http.tls import TLSContexts
+from tokenward._http.urls import check_url
+from tokenward._log import shown
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError
+from tokenward.protocols import Request, Response
+
+if TYPE_CHECKING:
+    from tokenward._http.breaker import Permit
+
+MAX_HEADER_BYTES = 65_536
+"""How much an answer may have on top of its body: headers, interim answers, chunk sizes."""
+
+MAX_RETRY_AFTER = 60.0
+"""Seconds for which a server's ``Retry-After`` is honoured at most."""
+
+_MAX_ORIGINS = 256
+_RETRIED = frozenset({"connect_failed", "truncated"})
+# `too_large` is not among them: how much a server says of a token is its sender's to choose.
+_COUNTED = frozenset(
+    {"connect_failed", "deadline", "tls", "truncated", "bad_encoding", "bad_response"}
+)
+
+
+class RequestsTransport:
+    """Sends requests over kept connections; thread-safe, fork-safe, never pickled.
+
+    No redirect is followed, no cookie kept, and neither ``.netrc`` nor the environment is read.
+    A connection that fails before a byte of the answer came, having been used before, is replaced
+    once without counting as a retry. A server (scheme, host, port) that keeps failing is left
+    alone: see `Breaker`.
+
+    Args:
+        connect_timeout: Seconds for connecting to one address.
+        retries: Further attempts when a connection fails; never on a status.
+        verify_tls: ``True`` for certifi's authorities, the path of a CA bundle, or ``False``, which
+            serves loopback only.
+        proxies: ``http://`` proxies by scheme or host, as in requests, for https requests.
+        max_response_bytes: The largest body that is read, before and after decoding.
+        pool_size: How many calls run at once; the others wait for a place until their deadline.
+        breaker_failures: Failures in a row after which a server is left alone.
+        breaker_seconds: How long.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 2.0,
+        retries: int = 1,
+        verify_tls: bool | str = True,
+        proxies: Mapping[str, str] | None = None,
+        max_response_bytes: int = 65_536,
+        pool_size: int = 10,
+        breaker_failures: int = 5,
+        breaker_seconds: float = 2.0,
+    ) -> None:
+        self._connect_timeout = _seconds("connect_timeout", connect_timeout)
+        self._retries = _count("retries", retries, least=0)
+        self._verified = verify_tls is not False
+        self._max_response_bytes = _count("max_response_bytes", max_response_bytes)
+        self._pool_size = _count("pool_size", pool_size)
+        self._breaker_failures = _count("breaker_failures", breaker_failures)
+        self._breaker_seconds = _seconds("breaker_seconds", breaker_seconds)
+        self._proxies = _checked_proxies(proxies or {})
+        self._contexts = TLSContexts(verify_tls)
+        self._breakers: dict[str, Breaker] = {}
+        self._start()
+        _fork.register(self)
+
+    def _start(self) -> None:
+        self._adapter = BoundAdapter(
+            self._contexts, proxies=self._proxies, pool_size=self._pool_size
+        )
+        self._places = threading.BoundedSemaphore(self._pool_size)
+        self._lock = threading.Lock()
+        self._last = threading.local()
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections, locks and calls under way to the parent."""
+        self._start()
+        for breaker in self._breakers.values():
+            breaker.after_fork()
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a transport holds sockets and locks: make one in each process"
+        raise TypeError(msg)
+
+    def close(self) -> None:
+        """Close idle connections; sending again opens new ones."""
+        self._adapter.close()
+
+    def send(self, request: Request, *, deadline: float) -> Response:
+        """Send ``request`` and read the whole answer.
+
+        Args:
+            request: What to send.
+            deadline: When to give up, on the ``time.monotonic()`` scale; it covers waiting for a
+                place, the name's resolution, connecting, TLS, headers, body and retries.
+
+        Returns:
+            The answer, whatever its status.
+
+        Raises:
+            AuthServiceUnavailable: With the reason ``connect_failed``, ``tls``, ``deadline``,
+                ``truncated``, ``too_large``, ``bad_encoding``, ``bad_response``, ``busy``,
+                ``circuit_open`` or ``bad_url``. Nothing else is raised.
+        """
+        try:
+            return self._send(request, deadline)
+        except Exception as error:  # noqa: BLE001 - the seam promises this one exception
+            failure = explained(error)
+        # Raised out here and bare: the frames of the libraries hold the token and our secret.
+        url = shown(str(request.url).partition("?")[0])
+        failure.hint = f"{request.method} {url}: {failure.hint}"
+        failure.__cause__ = failure.__context__ = None
+        raise failure.with_traceback(None)
+
+    def report_unreadable(self, url: str) -> None:
+        """Count the last answer this thread got from ``url`` as a failure of the server.
+
+        For an answer of status 200 whose content is not what the protocol demands.
+        """
+        permit: Permit | None = getattr(self._last, "permit", None)
+        if permit is not None and permit.breaker is self._breakers.get(
+            _origin(url, verified=self._verified)
+        ):
+            permit.fail()
+
+    def _send(self, request: Request, deadline: float) -> Response:
+        breaker = self._breaker(_origin(request.url, verified=self._verified))
+        breaker.check()
+        places = self._places
+        if not places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise AuthServiceUnavailable(
+                f"{self._pool_size} calls are under way, and no place became free before the"
+                " deadline; raise pool_size, or look at why the server is slow",
+                reason="busy",
+            )
+        try:
+            if deadline <= time.monotonic():
+                raise expired()
+            permit = breaker.enter()
+            try:
+                return self._counted(permit, request, deadline)
+            finally:
+                permit.leave()
+        finally:
+            places.release()
+
+    def _counted(self, permit: Permit, request: Request, deadline: float) -> Response:
+        try:
+            response = self._try(request, deadline)
+        except AuthServiceUnavailable as failure:
+            if failure.reason in _COUNTED:
+                permit.fail()
+            raise
+        if response.status >= 500 or response.status == 429:
+            permit.fail(min(retry_after_of(response) or 0, MAX_RETRY_AFTER))
+        else:
+            permit.succeed()
+        self._last.permit = permit
+        return response
+
+    def _try(self, request: Request, deadline: float) -> Response:
+        prepared = _prepared(request)
+        exchange = Exchange(
+            deadline=deadline,
+            connect_timeout=self._connect_timeout,
+            max_bytes=self._max_response_bytes + MAX_HEADER_BYTES,
+        )
+        left = self._retries
+        while True:
+            with exchange:
+                try:
+                    return self._once(prepared, request.cert)
+                except Exception as error:  # noqa: BLE001 - translated whole
+                    failure = explained(error, received=exchange.received)
+            if failure.reason not in _RETRIED:
+                raise failure
+            if exchange.reused and not exchange.received:
+                # A kept connection that the server had closed meanwhile says nothing about it.
+                exchange.fresh = True
+                continue
+            pause = random.uniform(0.01, 0.1)  # noqa: S311 - spreads retries, guards nothing
+            if left == 0 or time.monotonic() + pause >= deadline:
+                raise failure
+            left -= 1
+            time.sleep(pause)
+
+    def _once(self, prepared: PreparedRequest, cert: tuple[str, str] | None) -> Response:
+        answer = self._adapter.send(prepared, stream=True, cert=cert)
+        raw = answer.raw
+        body = read_body(raw, max_bytes=self._max_response_bytes)
+        if answer.status_code < 200:
+            raise AuthServiceUnavailable(
+                f"the answer has the interim status {answer.status_code}", reason="bad_response"
+            )
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status_code, headers, body)
+
+    def _breaker(self, origin: str) -> Breaker:
+        breaker = self._breakers.get(origin)
+        if breaker is None:
+            with self._lock:
+                if len(self._breakers) >= _MAX_ORIGINS:
+                    self._breakers.clear()
+                breaker = self._breakers.setdefault(
+                    origin,
+                    Breaker(
+                        origin,
+                        failures=self._breaker_failures,
+                        seconds=self._breaker_seconds,
+                        clock=time.monotonic,
+                    ),
+                )
+        return breaker
+
+
+@lru_cache(maxsize=256)
+def _origin(url: str, *, verified: bool) -> str:
+    try:
+        parts = urlsplit(check_url(url, what="the URL of a request", verify_tls=verified))
+    except ConfigurationError as error:
+        raise AuthServiceUnavailable(str(error), reason="bad_url") from None
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _prepared(request: Request) -> PreparedRequest:
+    headers = {"User-Agent": "tokenward", "Accept-Encoding": "identity"}
+    prepared = PreparedRequest()
+    prepared.method = request.method
+    prepared.url = request.url
+    if request.form is not None:
+        prepared.body = urlencode(request.form)
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers["Content-Length"] = str(len(prepared.body))
+    prepared.headers = CaseInsensitiveDict(headers)
+    prepared.headers.update(request.headers)
+    return prepared
+
+
+def _seconds(name: str, value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name} is a number of seconds, more than 0.")
+    return value
+
+
+def _count(name: str, value: object, *, least: int = 1) -> int:
+    if not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} is a whole number, {least} or more.")
+    return value
+
+
+def _checked_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
+    for key, proxy in proxies.items():
+        parts = urlsplit(str(proxy))
+        if parts.scheme != "http" or not parts.hostname:
+            raise ConfigurationError(
+                f"The proxy for {key!r} must be an http:// URL with a host, such as"
+                " http://proxy.example.com:3128."
+            )
+    return dict(proxies)

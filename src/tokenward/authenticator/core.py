@@ -1,0 +1,274 @@
+"""`Authenticator`: finds the credential in a request and has its verifier decide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from tokenward._log import OncePerMinute
+from tokenward.authenticator.rules import SAFE_METHODS, Origins, PublicPaths
+from tokenward.authenticator.sources import EnvironHeaders, authorization
+from tokenward.bearer import check_realm, read_bearer, refuse_query_token
+from tokenward.errors import (
+    AuthError,
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidToken,
+    NotAuthenticated,
+)
+
+if TYPE_CHECKING:
+    from tokenward.authenticator.sources import Source
+    from tokenward.principal import Principal
+    from tokenward.protocols import Headers, TokenVerifier
+
+_logger = logging.getLogger("tokenward.refused")
+_seldom = OncePerMinute(_logger)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A place in a request, and who verifies what is presented there.
+
+    Args:
+        source: `authorization`, `header` or `cookie`.
+        verifier: Decides; several at one place are joined by `ByIssuer`.
+        ambient: Whether a browser or a proxy attaches it by itself, so that unsafe methods need
+            proof against cross-site requests. Left out: what the source says. Cookies and
+            ``Cf-Access-Jwt-Assertion`` always are.
+
+    Raises:
+        ConfigurationError: ``ambient=False`` for a source that always is.
+    """
+
+    source: Source
+    verifier: TokenVerifier = field(repr=False)
+    ambient: bool = field(default=None, kw_only=True)  # type: ignore[assignment] # set below
+
+    def __post_init__(self) -> None:
+        declared: bool | None = self.ambient
+        if declared is None:
+            object.__setattr__(self, "ambient", self.source.ambient)
+        elif not declared and not self.source.declarable:
+            raise ConfigurationError(
+                f"What comes in {self.source.place} is attached by browsers or proxies on their "
+                "own; remove ambient=False."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """Who asks, and by which credential we know."""
+
+    principal: Principal
+    credential: Credential
+
+
+class Authenticator:
+    """Finds the credential in a request and has its verifier decide.
+
+    The first credential whose place is *present* in the request decides. A refusal, or an
+    outage, is final: it never falls through to the next. Safe to share between threads.
+
+    Args:
+        credentials: In the order in which their places are looked at.
+        realm: The protection space that challenges name (RFC 9110, section 11.5).
+        default_access: Whether what declares nothing about itself is open or closed.
+        public: Paths where credentials are not looked at; see `PublicPaths`.
+        origins: Origins whose pages may send unsafe requests with ambient credentials.
+
+    Attributes:
+        credentials: As given.
+        realm: As given.
+        default_access: As given.
+        vary: The request headers that a decision depends on, as a ``Vary`` value.
+
+    Raises:
+        ConfigurationError: Two credentials read one place; a rule, an origin or the realm is
+            none.
+    """
+
+    def __init__(
+        self,
+        *credentials: Credential,
+        realm: str = "api",
+        default_access: Literal["allow", "deny"] = "allow",
+        public: Sequence[str] = (),
+        origins: Sequence[str] = (),
+    ) -> None:
+        places = [credential.source.place for credential in credentials]
+        for place in places:
+            if places.count(place) > 1:
+                raise ConfigurationError(
+                    f"Two credentials read {place}; join their verifiers with ByIssuer."
+                )
+        if default_access not in ("allow", "deny"):
+            raise ConfigurationError(
+                f"default_access is 'allow' or 'deny', not {default_access!r}."
+            )
+        self.credentials = credentials
+        self.realm = check_realm(realm)
+        self.default_access = default_access
+        self.vary = ", ".join(dict.fromkeys(c.source.reads for c in credentials))
+        self._bearer: Credential | None = None
+        if credentials and credentials[0].source == authorization() and not credentials[0].ambient:
+            self._bearer = credentials[0]
+            self._verify = credentials[0].verifier.verify
+        self._public = PublicPaths(public)
+        self._origins = Origins(origins)
+        self._options: dict[str, Any] = {
+            "realm": realm,
+            "default_access": default_access,
+            "public": tuple(public),
+            "origins": tuple(origins),
+        }
+
+    def authenticate(
+        self,
+        headers: Headers,
+        *,
+        method: str = "GET",
+        query: str = "",
+        peer: str | None = None,  # noqa: ARG002 - for credentials that depend on the peer
+        live: bool = False,
+    ) -> Authentication:
+        """Decide who sends this request.
+
+        Args:
+            headers: The request's headers; a repeated one arrives comma-joined.
+            method: The request's method, as sent: no override header counts.
+            query: The raw query string; a token in it, beside one in ``Authorization``, is
+                refused. It is never taken from there.
+            peer: The address of the other end of the connection.
+            live: Take no cached decision; ask the issuer.
+
+        Raises:
+            NotAuthenticated: Nothing is presented.
+            InvalidAuthorizationHeader: Something is, but it cannot be one token.
+            InvalidToken: The token is refused.
+            CrossSiteRequest: The credential is ambient, and another site may have sent it.
+            AuthServiceUnavailable: Nobody could decide.
+        """
+        for credential in self.credentials:
+            try:
+                token = credential.source.read(headers, query)
+                if token is None:
+                    continue
+                principal = credential.verifier.verify(token, live=live)
+                if credential.ambient:
+                    self._check_site(principal, method, headers)
+            except AuthError as error:
+                _refuse(credential, error)
+            return Authentication(principal, credential)
+        raise NotAuthenticated
+
+    def authenticate_environ(
+        self, environ: Mapping[str, Any], *, live: bool = False
+    ) -> Authentication:
+        """Decide who sends the request of a WSGI environment; see `authenticate`."""
+        if self._bearer is not None:
+            # The path of nearly every request: the first step of `authenticate`, written out.
+            try:
+                token = read_bearer(environ.get("HTTP_AUTHORIZATION"))
+                if token is not None:
+                    query = environ.get("QUERY_STRING")
+                    if query:
+                        refuse_query_token(query)
+                    return Authentication(self._verify(token, live=live), self._bearer)
+            except AuthError as error:
+                _refuse(self._bearer, error)
+        return self.authenticate(
+            EnvironHeaders(environ),
+            method=environ["REQUEST_METHOD"],
+            query=environ.get("QUERY_STRING", ""),
+            peer=environ.get("REMOTE_ADDR"),
+            live=live,
+        )
+
+    def cached(
+        self,
+        headers: Headers,
+        *,
+        method: str = "GET",
+        query: str = "",
+        peer: str | None = None,  # noqa: ARG002 - as in authenticate
+    ) -> Authentication | None:
+        """Decide without any I/O, or return ``None`` where that takes some.
+
+        Raises:
+            AuthError: As `authenticate`, for what is known without I/O.
+        """
+        for credential in self.credentials:
+            token = credential.source.read(headers, query)
+            if token is None:
+                continue
+            cached = getattr(credential.verifier, "cached", None)
+            principal: Principal | None = None if cached is None else cached(token)
+            if principal is None:
+                return None
+            if credential.ambient:
+                self._check_site(principal, method, headers)
+            return Authentication(principal, credential)
+        raise NotAuthenticated
+
+    def is_public(self, method: str, path: str) -> bool:
+        """Tell whether credentials are not looked at; ``path`` percent-decoded once."""
+        return self._public.match(method, path)
+
+    def with_credentials(self, *credentials: Credential) -> Authenticator:
+        """Return an authenticator with the same realm and rules, and these credentials."""
+        return Authenticator(*credentials, **self._options)
+
+    def _check_site(self, principal: Principal, method: str, headers: Headers) -> None:
+        # A service token is in no browser.
+        if method not in SAFE_METHODS and principal.kind != "service":
+            self._origins.check(headers)
+
+
+def _refuse(credential: Credential, error: AuthError) -> NoReturn:
+    # A log handler that fails changes no outcome.
+    with suppress(Exception):
+        _log(credential, error)
+    if isinstance(error, NotAuthenticated):
+        # Something was presented; an optional view must not take this for nothing.
+        raise InvalidToken("the verifier takes the token for none") from None
+    raise error
+
+
+def _log(credential: Credential, error: AuthError) -> None:
+    if isinstance(error, AuthServiceUnavailable):
+        return
+    place = credential.source.place
+    issuer = getattr(credential.verifier, "issuer", None)
+    who = issuer if isinstance(issuer, str) else type(credential.verifier).__name__
+    _logger.debug("refused at %s by %s: %s: %s", place, who, error.reason, error.hint)
+    _seldom.log(
+        logging.WARNING,
+        (place, who, error.reason),
+        "refused at %s by %s: %s: %s (the next minute's like it are logged at DEBUG only)",
+        place,
+        who,
+        error.reason,
+        error.hint,
+    )
+
+
+_override: list[Authenticator] = []
+
+
+def in_force(authenticator: Authenticator) -> Authenticator:
+    """Return the authenticator an adapter must ask: its own, unless a test has set another."""
+    return _override[-1] if _override else authenticator
+
+
+@contextmanager
+def overridden(authenticator: Authenticator) -> Iterator[Authenticator]:
+    """Put ``authenticator`` in force in every adapter of this process; for tests."""
+    _override.append(authenticator)
+    try:
+        yield authenticator
+    finally:
+        _override.remove(authenticator)

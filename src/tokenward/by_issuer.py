@@ -1,0 +1,190 @@
+"""`ByIssuer`: several issuers behind one place in the request."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, overload
+
+from tokenward import _jose
+from tokenward._log import OncePerMinute, shown
+from tokenward.cache import Entry, LookupCache
+from tokenward.errors import (
+    AuthError,
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidToken,
+)
+
+if TYPE_CHECKING:
+    from tokenward.principal import Principal
+    from tokenward.protocols import Clock, TokenVerifier
+
+MAX_ISSUER_CHARACTERS = 2_048
+MAX_REMEMBERED = 10_000
+"""Tokens whose issuer is known without parsing them again."""
+
+_logger = logging.getLogger("tokenward.by_issuer")
+_seldom = OncePerMinute(_logger)
+
+_PATIENCE = 5.0
+"""Seconds to wait for another thread's question to the same callable."""
+
+# Three segments, the first of which begins a JSON object in base64url.
+_meant_as_jwt = re.compile(r"e[w-z0-9_-][^.]*\.[^.]*\.[^.]*").fullmatch
+
+
+class ByIssuer:
+    """Hands each token to the verifier of its issuer: routing, never trying; thread-safe.
+
+    The ``iss`` that routes is unverified, and read as strictly as any token. It is looked up in
+    your registry and used for nothing else; the verifier it leads to checks it again.
+
+    Args:
+        verifiers: The verifier of each issuer; or a function that returns it, or ``None`` for an
+            issuer that is not yours.
+        otherwise: Takes what is not a JWT. A JWT of an issuer that is not registered is refused
+            and sent to nobody.
+        ttl: Seconds for which the function's answer is kept; in that time it is asked once an
+            issuer, by however many threads.
+        max_verifiers: Bound of the issuers known by the function's answers, and of those known
+            not to be yours: made-up issuers cannot push out real ones.
+        clock: Seconds since the epoch.
+
+    Attributes:
+        otherwise: As given.
+
+    Raises:
+        ConfigurationError: Nothing is registered, or a bound is not positive.
+    """
+
+    def __init__(
+        self,
+        verifiers: Mapping[str, TokenVerifier] | Callable[[str], TokenVerifier | None],
+        *,
+        otherwise: TokenVerifier | None = None,
+        ttl: float = 300,
+        max_verifiers: int = 1_000,
+        clock: Clock = time.time,
+    ) -> None:
+        if ttl <= 0 or max_verifiers <= 0:
+            raise ConfigurationError("ByIssuer's ttl and max_verifiers must be positive.")
+        self.otherwise = otherwise
+        self._registered: dict[str, TokenVerifier] = {}
+        self._ask: Callable[[str], TokenVerifier | None] | None = None
+        if isinstance(verifiers, Mapping):
+            self._registered.update(verifiers)
+            if not verifiers and otherwise is None:
+                raise ConfigurationError("ByIssuer has no issuer to route to; register one.")
+        else:
+            self._ask = verifiers
+        # What a token says never changes, so a digest leads to its issuer for good.
+        self._issuers: dict[bytes, str] = {}
+        self._ttl = ttl
+        self._clock = clock
+        self._asked: LookupCache[TokenVerifier] = LookupCache(
+            max_entries=max_verifiers, clock=clock
+        )
+
+    def verify(self, token: str, /, *, live: bool = False) -> Principal:
+        """Have the verifier of the token's issuer decide.
+
+        Args:
+            token: The token, without a scheme.
+            live: Take no cached decision; ask the issuer.
+
+        Raises:
+            InvalidToken: The issuer is not registered, or its verifier refuses.
+            AuthServiceUnavailable: Nobody could decide.
+        """
+        return self._route(token).verify(token, live=live)
+
+    def cached(self, token: str, /) -> Principal | None:
+        """Return the cached decision, or ``None`` where I/O or the function would be needed.
+
+        Raises:
+            InvalidToken: The issuer is not registered, or the cached decision is a refusal.
+        """
+        verifier = self._route(token, may_ask=False)
+        cached = getattr(verifier, "cached", None)
+        principal: Principal | None = None if cached is None else cached(token)
+        return principal
+
+    @overload
+    def _route(self, token: str) -> TokenVerifier: ...
+    @overload
+    def _route(self, token: str, *, may_ask: bool) -> TokenVerifier | None: ...
+    def _route(self, token: str, *, may_ask: bool = True) -> TokenVerifier | None:
+        try:
+            issuer = self._issuer_of(token)
+        except InvalidToken:
+            # What means to be a JWT and is none is no opaque token either.
+            if self.otherwise is None or _meant_as_jwt(str(token)):
+                raise
+            return self.otherwise
+        if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARACTERS:
+            raise _unknown(issuer)
+        verifier = self._registered.get(issuer)
+        if verifier is not None:
+            return verifier
+        if self._ask is None:
+            raise _unknown(issuer)
+        key = issuer.encode()
+        verifier = self._asked.cached(key)
+        if verifier is None and may_ask:
+            load = partial(self._load, self._ask, issuer)
+            verifier = self._asked.look_up(key, load, patience=_PATIENCE)
+        return verifier
+
+    def _issuer_of(self, token: str) -> object:
+        try:
+            digest = sha256(token.encode()).digest()
+        except (AttributeError, UnicodeEncodeError):
+            digest = b""
+        issuer = self._issuers.get(digest)
+        if issuer is None:
+            issuer = _jose.parse(token).claims.get("iss")
+            if isinstance(issuer, str) and issuer in self._registered:
+                if len(self._issuers) >= MAX_REMEMBERED:
+                    self._issuers.clear()
+                self._issuers[digest] = issuer
+        return issuer
+
+    def _load(
+        self, ask: Callable[[str], TokenVerifier | None], issuer: str
+    ) -> Entry[TokenVerifier]:
+        started = self._clock()
+        ends = started + self._ttl
+        verifier = self._answer(ask, issuer)
+        if verifier is None:
+            return Entry(None, stored=started, ends=ends, refusal=_unknown(issuer))
+        return Entry(verifier, stored=started, ends=ends)
+
+    @staticmethod
+    def _answer(ask: Callable[[str], TokenVerifier | None], issuer: str) -> TokenVerifier | None:
+        try:
+            return ask(issuer)
+        except AuthError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody could decide
+            _seldom.log(
+                logging.ERROR,
+                (type(error).__name__,),
+                "the function given to ByIssuer failed with %s: %s",
+                type(error).__name__,
+                shown(str(error)),
+            )
+            hint = f"the function given to ByIssuer failed with {type(error).__name__}"
+            raise AuthServiceUnavailable(hint, reason="issuer_lookup_failed") from None
+
+
+def _unknown(issuer: object) -> InvalidToken:
+    hint = (
+        f"the token says its issuer is {shown(issuer)}, which is not registered; compare it, "
+        "character by character, with the configured issuers"
+    )
+    return InvalidToken(hint, reason="unknown_issuer")

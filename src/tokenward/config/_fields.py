@@ -1,0 +1,116 @@
+"""Field types that more than one section of the settings uses."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+
+class Section(BaseModel):
+    """A mapping of settings: frozen; a key it does not know is an error, naming the nearest."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        for key in data:
+            if key not in cls.model_fields:
+                raise ValueError(_not_a_setting(key, cls.model_fields))
+        return dict(data)
+
+    def __reduce__(self) -> NoReturn:
+        msg = "settings hold secrets and are not pickled: read them in each process"
+        raise TypeError(msg)
+
+
+def says(tag: str) -> BeforeValidator:
+    """Have a mapping that does not say ``tag`` refused with the key that is meant for it."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, Mapping) and tag not in value:
+            for key in value:
+                if difflib.get_close_matches(str(key), [tag], cutoff=0.6):
+                    raise ValueError(_not_a_setting(key, [tag]))
+            msg = f"does not say its {tag!r}"
+            raise ValueError(msg)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _not_a_setting(key: object, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.6)
+    advice = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
+    return f"{key!r} is not a setting; {advice}"
+
+
+def _read_secret(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if len(value) != 1 or next(iter(value)) not in {"env", "file"}:
+            msg = 'a secret is a string, {"env": NAME} or {"file": PATH}'
+            raise ValueError(msg)
+        kind, where = next(iter(value.items()))
+        value = _from_env(str(where)) if kind == "env" else _from_file(str(where))
+    if isinstance(value, str) and not value:
+        msg = "the secret is empty"
+        raise ValueError(msg)
+    return value
+
+
+def _from_env(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        msg = f"the environment variable {name} is not set, or empty; set it to the secret"
+        raise ValueError(msg)
+    return value
+
+
+def _from_file(path: str) -> str:
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError, ValueError):
+        msg = f"the secret file {path} cannot be read; make it, readable by this user"
+        raise ValueError(msg) from None
+    return text.rstrip("\r\n")
+
+
+def _none_in_toml(value: Any) -> Any:
+    # TOML has no null; false cannot be an audience, so nothing is turned off by accident.
+    return None if value is False else value
+
+
+def _list_of_one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
+"""A literal, ``{"env": NAME}`` or ``{"file": PATH}``; read when the settings are."""
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
+"""A string, or a sequence of strings."""
+
+Audience = Annotated[
+    Annotated[tuple[str, ...], Field(min_length=1)] | None,
+    BeforeValidator(_list_of_one),
+    BeforeValidator(_none_in_toml),
+]
+"""A string, a sequence of strings, or ``None`` written out (in TOML: ``false``)."""
+
+
+def one_line(path: Sequence[object], message: str) -> str:
+    """Return ``message`` behind the dotted path of the setting it is about."""
+    dotted = ""
+    for part in path:
+        dotted += f"[{part}]" if isinstance(part, int) else f".{part}" if dotted else str(part)
+    return f"{dotted}: {message}" if dotted else message

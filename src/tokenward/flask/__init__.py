@@ -1,0 +1,33 @@
+"""tokenward for Flask: location, lifetime, translation, and nothing else.
+
+.. code-block:: python
+
+    auth = Tokenward(app)
+
+    @app.get("/orders")
+    @scopes_required("orders:read")
+    def orders():
+        return {"for": current_principal.subject}
+"""
+
+from __future__ import annotations
+
+from tokenward.flask._decorators import login_required, public, roles_required, scopes_required
+from tokenward.flask._extension import Tokenward
+from tokenward.flask._guard import token_refused, user_authenticated
+from tokenward.flask._proxies import current_principal, current_token, current_user
+from tokenward.flask._service import auth_service_blueprint
+
+__all__ = [
+    "Tokenward",
+    "auth_service_blueprint",
+    "current_principal",
+    "current_token",
+    "current_user",
+    "login_required",
+    "public",
+    "roles_required",
+    "scopes_required",
+    "token_refused",
+    "user_authenticated",
+]

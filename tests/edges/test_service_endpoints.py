@@ -1,0 +1,613 @@
+"""The auth service through every door: Flask, bare WSGI, and a real socket."""
+
+import base64
+import http.client
+import io
+import json
+import socket
+import threading
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+import waitress.server
+from flask import Flask, request
+from waitress import wasyncore
+from werkzeug.test import Client as WSGIClient
+
+from tokenward.clients import Client
+from tokenward.config import Settings
+from tokenward.errors import ConfigurationError
+from tokenward.flask import Tokenward, auth_service_blueprint
+from tokenward.keys import KeyRing
+from tokenward.repositories import open_repositories
+from tokenward.service import AuthService
+from tokenward.wsgi import auth_service_app, service_app
+
+ISSUER = "https://auth.example"
+PASSWORD = "correct horse battery"
+SECRET = "9f8a-77e1-quartz-lantern"
+BASIC = "Basic " + base64.b64encode(f"orders:{SECRET}".encode()).decode()
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+CREDENTIALS = json.dumps({"username": "alice", "password": PASSWORD}).encode()
+
+SETTINGS = {"service": {"issuer": ISSUER, "audience": "orders", "store": "memory://"}}
+
+
+def make_service(issuer=ISSUER):
+    stores = open_repositories("memory://", bcrypt_cost=4)
+    service = AuthService(
+        stores.users,
+        keys=KeyRing.generate(),
+        tokens=stores.tokens,
+        issuer=issuer,
+        audience="orders",
+        registration="open",
+        clients=[Client("orders", SECRET)],
+    )
+    service.create_user("alice", email="alice@example.com", password=PASSWORD)
+    service.create_user("idle", email="idle@example.com", password=PASSWORD)
+    service.users.set_active("idle", active=False)
+    return service
+
+
+@pytest.fixture(scope="module")
+def service():
+    return make_service()
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status = status
+        self.headers = {}
+        for name, value in headers:
+            assert name.lower() not in self.headers, f"{name} came twice"
+            self.headers[name.lower()] = value
+        self.body = body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class FlaskDoor:
+    def __init__(self, service):
+        app = Flask(__name__)
+        app.register_blueprint(auth_service_blueprint(service))
+        self._client = app.test_client(use_cookies=False)
+
+    def send(self, method, path, body=b"", **headers):
+        sent = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        answer = self._client.open(path, method=method, data=body or None, headers=sent)
+        return Answer(answer.status_code, answer.headers, answer.data)
+
+
+class WSGIDoor:
+    """Calls the application as PEP 3333 has it, under the standard library's validator."""
+
+    def __init__(self, service):
+        self._app = auth_service_app(service)
+        self._validated = validator(self._app)
+
+    def send(self, method, path, body=b"", **headers):
+        path, _, query = path.partition("?")
+        environ = {"PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": method}
+        for name, value in headers.items():
+            key = name.upper()
+            environ[key if key.startswith("CONTENT_") else f"HTTP_{key}"] = value
+        if body:
+            environ["CONTENT_LENGTH"] = str(len(body))
+        return self.call(environ | {"wsgi.input": io.BytesIO(body)}, self._validated)
+
+    def call(self, environ, app=None):
+        """Send an environment as it stands, errors of a server's making included."""
+        environ.setdefault("SCRIPT_NAME", "")
+        setup_testing_defaults(environ)
+        started = []
+
+        def start_response(status, headers, exc_info=None):
+            started.append((int(status.split()[0]), headers))
+            return lambda data: None
+
+        result = (app or self._app)(environ, start_response)
+        body = b"".join(result)
+        if hasattr(result, "close"):
+            result.close()
+        return Answer(*started[0], body)
+
+
+class SocketDoor:
+    """A waitress on a free loopback port, spoken to in bytes."""
+
+    def __init__(self, service):
+        self._map = {}
+        self._server = waitress.server.create_server(
+            auth_service_app(service), map=self._map, host="127.0.0.1", port=0, threads=2
+        )
+        self.address = ("127.0.0.1", self._server.effective_port)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+
+    def close(self):
+        self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._map))
+        self._thread.join()
+        self._server.task_dispatcher.shutdown()
+
+    def send(self, method, path, body=b"", **headers):
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        return self.send_bytes(head + body, method=method)
+
+    def send_bytes(self, data, *, method="POST"):
+        with socket.create_connection(self.address, timeout=10) as connection:
+            connection.sendall(data)
+            answer = http.client.HTTPResponse(connection, method=method)
+            answer.begin()
+            with answer:
+                hidden = {"server", "date", "connection", "via"}
+                headers = [h for h in answer.getheaders() if h[0].lower() not in hidden]
+                return Answer(answer.status, headers, answer.read())
+
+
+@pytest.fixture(scope="module")
+def doors(service):
+    opened = {"wsgi": WSGIDoor(service), "flask": FlaskDoor(service), "socket": SocketDoor(service)}
+    yield opened
+    opened["socket"].close()
+
+
+@pytest.fixture(params=["wsgi", "flask", "socket"])
+def door(request, doors):
+    return doors[request.param]
+
+
+@pytest.fixture
+def token(service, doors):
+    return doors["wsgi"].send("POST", "/login", CREDENTIALS, Content_Type=JSON).json["access_token"]
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+CASES = {
+    "register": ("POST", "/register", b"{}", {"Content_Type": JSON}, 400),
+    "register taken": (
+        "POST",
+        "/register",
+        json.dumps(
+            {"username": "Alice", "email": "new@example.com", "password": PASSWORD}
+        ).encode(),
+        {"Content_Type": JSON},
+        409,
+    ),
+    "login wrong": (
+        "POST",
+        "/login",
+        b'{"username":"alice","password":"wrong"}',
+        {"Content_Type": JSON},
+        401,
+    ),
+    "login malformed": ("POST", "/login", b"{", {"Content_Type": JSON}, 400),
+    "login NUL": ("POST", "/login", b"\0" * 100, {"Content_Type": JSON}, 400),
+    "login not UTF-8": ("POST", "/login", b'{"username":"\xff"}', {"Content_Type": JSON}, 400),
+    "login surrogate": ("POST", "/login", b'{"username":"\\ud800"}', {"Content_Type": JSON}, 400),
+    "login form": ("POST", "/login", b"username=alice", {"Content_Type": FORM}, 415),
+    "login without type": ("POST", "/login", CREDENTIALS, {}, 415),
+    "login 1 MB": ("POST", "/login", b" " * 1_000_000, {"Content_Type": JSON}, 413),
+    "login 64 KiB + 1": ("POST", "/login", b" " * 65_537, {"Content_Type": JSON}, 413),
+    "login wrong client": (
+        "POST",
+        "/login",
+        CREDENTIALS,
+        {"Content_Type": JSON, "Authorization": "Basic b3JkZXJzOng="},
+        401,
+    ),
+    "me nobody": ("GET", "/me", b"", {}, 401),
+    "me bad": ("GET", "/me", b"", {"Authorization": "Bearer a.b.c"}, 401),
+    "me malformed": ("GET", "/me", b"", {"Authorization": "Bearer"}, 400),
+    "me joined": ("GET", "/me", b"", {"Authorization": "Bearer a, Bearer b"}, 400),
+    "me query": ("GET", "/me?access_token=a", b"", {"Authorization": "Bearer a"}, 400),
+    "me query alone": ("GET", "/me?access_token=a", b"", {}, 401),
+    "logout form": (
+        "POST",
+        "/logout",
+        b"access_token=a",
+        {"Authorization": "Bearer a", "Content_Type": FORM},
+        400,
+    ),
+    "introspect nobody": ("POST", "/introspect", b"token=a", {"Content_Type": FORM}, 401),
+    "introspect inactive": (
+        "POST",
+        "/introspect",
+        b"token=a",
+        {"Content_Type": FORM, "Authorization": BASIC},
+        200,
+    ),
+    "introspect twice": (
+        "POST",
+        "/introspect",
+        b"token=a&token=b",
+        {"Content_Type": FORM, "Authorization": BASIC},
+        400,
+    ),
+    "introspect JSON": (
+        "POST",
+        "/introspect",
+        b'{"token":"a"}',
+        {"Content_Type": JSON, "Authorization": BASIC},
+        415,
+    ),
+    "keys": ("GET", "/.well-known/jwks.json", b"", {}, 200),
+    "metadata": ("GET", "/.well-known/oauth-authorization-server", b"", {}, 200),
+    "openid": ("GET", "/.well-known/openid-configuration", b"", {}, 200),
+    "live": ("GET", "/health/live", b"", {}, 200),
+    "ready": ("GET", "/health/ready", b"", {}, 200),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_door_gives_the_same_answer(doors, case):
+    """Status, headers and body, whatever server or framework stands before the endpoints."""
+    method, path, body, headers, status = CASES[case]
+    answers = [door.send(method, path, body, **headers) for door in doors.values()]
+    assert [answer.status for answer in answers] == [status] * 3
+    assert all(answer.headers == answers[0].headers for answer in answers)
+    assert all(answer.body == answers[0].body for answer in answers)
+    assert answers[0].headers["content-type"] == JSON
+
+
+def test_from_registration_to_logout(door):
+    """The whole life of a token."""
+    name = f"user{id(door)}"
+    asked = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+    made = door.send("POST", "/register", json.dumps(asked).encode(), Content_Type=JSON)
+    login = json.dumps({"username": name, "password": PASSWORD}).encode()
+    granted = door.send("POST", "/login", login, Content_Type=JSON)
+    token = granted.json["access_token"]
+    form = f"token={token}".encode()
+    ask = {"Content_Type": FORM, "Authorization": BASIC}
+    assert (made.status, granted.status) == (201, 200)
+    assert granted.headers["cache-control"] == "no-store"
+    assert door.send("GET", "/me", **bearer(token)).json == made.json
+    assert door.send("POST", "/introspect", form, **ask).json["user"] == made.json
+    assert door.send("POST", "/logout", **bearer(token)).status == 200
+    assert door.send("GET", "/me", **bearer(token)).status == 401
+    assert door.send("POST", "/introspect", form, **ask).json == {"active": False}
+
+
+def test_unknown_inactive_and_wrong_are_one_answer(door):
+    """RULES 33: byte for byte."""
+    attempts = [("alice", "wrong"), ("nobody", PASSWORD), ("idle", PASSWORD), ("a\0b", "x")]
+    answers = [
+        door.send(
+            "POST",
+            "/login",
+            json.dumps({"username": name, "password": password}).encode(),
+            Content_Type=JSON,
+        )
+        for name, password in attempts
+    ]
+    body = (
+        b'{"error":"invalid_credentials",'
+        b'"error_description":"The username or the password is wrong."}'
+    )
+    assert [(a.status, a.body) for a in answers] == [(401, body)] * 4
+    assert all(a.headers == answers[0].headers for a in answers)
+
+
+def test_unknown_client_and_wrong_secret_are_one_answer(door):
+    """RULES 39: byte for byte."""
+    answers = [
+        door.send(
+            "POST",
+            "/introspect",
+            b"token=a",
+            Content_Type=FORM,
+            Authorization="Basic " + base64.b64encode(credentials).decode(),
+        )
+        for credentials in (b"orders:wrong", b"nobody:wrong", b"nobody:" + SECRET.encode())
+    ]
+    assert {(a.status, a.body) for a in answers} == {
+        (
+            401,
+            b'{"error":"invalid_client","error_description":"Client authentication failed."}',
+        )
+    }
+    assert {a.headers["www-authenticate"] for a in answers} == {'Basic realm="api"'}
+
+
+def test_head_follows_get(door, token):
+    """RFC 9110, section 9.3.2: the headers of GET, and no body."""
+    for path, headers in [("/me", bearer(token)), ("/me", {}), ("/health/live", {})]:
+        got = door.send("GET", path, **headers)
+        head = door.send("HEAD", path, **headers)
+        assert (head.status, head.headers, head.body) == (got.status, got.headers, b"")
+
+
+def test_wrong_method_is_405_with_allow(door):
+    """The framework's own router may word the body; status and Allow are the same."""
+    answer = door.send("GET", "/login")
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
+def test_preflight_is_not_refused(door):
+    """RULES 30: it carries no credentials, and gets none of our answers to read across sites."""
+    answer = door.send(
+        "OPTIONS",
+        "/me",
+        Origin="https://shop.example",
+        Access_Control_Request_Method="GET",
+    )
+    assert answer.status in (200, 204)
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_cookies_authenticate_nobody(door, token):
+    """RULES 29: no credential of these endpoints is ambient."""
+    answer = door.send("GET", "/me", Cookie=f"tokenward={token}; access_token={token}")
+    assert answer.json["error"] == "not_authenticated"
+
+
+class TestWSGI:
+    """What only a server that hands on broken requests can do."""
+
+    @pytest.fixture
+    def door(self, doors):
+        return doors["wsgi"]
+
+    def environ(self, body, **more):
+        return {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/login",
+            "CONTENT_TYPE": JSON,
+            "wsgi.input": io.BytesIO(body),
+        } | more
+
+    def test_body_without_length_is_no_body(self, door):
+        """Where nothing ends the stream, reading on would wait for the next request."""
+
+        class Endless(io.RawIOBase):
+            def read(self, size=-1):
+                pytest.fail("read from a stream without an end")
+
+        environ = self.environ(b"", **{"wsgi.input": Endless()})
+        assert door.call(environ).status == 400
+
+    def test_body_without_length_is_read_from_a_stream_that_ends(self, door):
+        """Servers that decode chunks say so by wsgi.input_terminated."""
+        environ = self.environ(CREDENTIALS, **{"wsgi.input_terminated": True})
+        assert door.call(environ).status == 200
+
+    def test_chunked_body_is_read_to_its_end_whatever_the_length_says(self, door):
+        """RFC 9112, section 6.3: Transfer-Encoding overrides Content-Length."""
+        more = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        environ = self.environ(CREDENTIALS, CONTENT_LENGTH="5", **more)
+        assert door.call(environ).status == 200
+        environ = self.environ(b" " * 70_000, CONTENT_LENGTH="5", **more)
+        assert door.call(environ).status == 413
+
+    def test_next_request_is_not_read(self, door):
+        """Content-Length bounds what is ours on a kept connection."""
+        stream = io.BytesIO(CREDENTIALS + b"POST /login HTTP/1.1")
+        environ = self.environ(b"", CONTENT_LENGTH=str(len(CREDENTIALS)), **{"wsgi.input": stream})
+        assert door.call(environ).status == 200
+        assert stream.read() == b"POST /login HTTP/1.1"
+
+    def test_body_that_ends_early_is_a_400(self, door):
+        """A length that lies upwards: half a body is no body, even when it could be parsed."""
+        environ = self.environ(
+            b"token=half",
+            CONTENT_LENGTH="60",
+            CONTENT_TYPE=FORM,
+            PATH_INFO="/introspect",
+            HTTP_AUTHORIZATION=BASIC,
+        )
+        answer = door.call(environ)
+        assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+
+    def test_peer_that_goes_away_is_a_400(self, door):
+        """Servers raise OSError then; nobody reads the answer, and nothing is logged as ours."""
+
+        class Gone(io.RawIOBase):
+            def read(self, size=-1):
+                raise ConnectionResetError
+
+        for more in ({"CONTENT_LENGTH": "60"}, {"wsgi.input_terminated": True}):
+            environ = self.environ(b"", **{"wsgi.input": Gone()}, **more)
+            assert door.call(environ).status == 400
+
+    def test_path_that_is_not_ascii_is_404(self, door):
+        """PEP 3333: bytes as latin-1; compared as they stand."""
+        assert door.call({"PATH_INFO": "/m\xe9", "REQUEST_METHOD": "GET"}).status == 404
+
+    def test_mounted_below_a_path(self, door):
+        """SCRIPT_NAME is the server's business."""
+        environ = {"SCRIPT_NAME": "/auth", "PATH_INFO": "/health/live", "REQUEST_METHOD": "GET"}
+        assert door.call(environ).status == 200
+
+    def test_204_has_no_length(self, door):
+        """RFC 9110, section 8.6."""
+        answer = door.send("OPTIONS", "/login")
+        assert (answer.status, answer.headers, answer.body) == (
+            204,
+            {"allow": "OPTIONS, POST"},
+            b"",
+        )
+
+
+class TestServiceApp:
+    """`tokenward.wsgi.service_app`: from a configuration to an application."""
+
+    def health(self, app):
+        return WSGIClient(app).get("/health/ready").status_code
+
+    def test_from_a_mapping_or_settings(self):
+        """As they stand in a program."""
+        assert self.health(service_app(SETTINGS)) == 200
+        assert self.health(service_app(Settings.model_validate(SETTINGS))) == 200
+
+    def test_from_the_environment(self, tmp_path, monkeypatch):
+        """As gunicorn calls it: without an argument."""
+        file = tmp_path / "tokenward.toml"
+        lines = [f'{name} = "{value}"' for name, value in SETTINGS["service"].items()]
+        file.write_text("\n".join(["[service]", *lines]))
+        monkeypatch.setenv("TOKENWARD_CONFIG", str(file))
+        assert self.health(service_app()) == 200
+
+    def test_configuration_without_a_service_stops_start_up(self):
+        """There is nothing to answer for."""
+        with pytest.raises(ConfigurationError):
+            service_app({"realm": "x"})
+
+
+class TestSocket:
+    """Bytes that no client library would send."""
+
+    @pytest.fixture
+    def door(self, doors):
+        return doors["socket"]
+
+    def chunked(self, body, size=1_000, path="/login"):
+        chunks = [body[at : at + size] for at in range(0, len(body), size)]
+        framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n"
+        return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n"
+
+    def test_chunked_body_is_read(self, door):
+        """No Content-Length at all."""
+        assert door.send_bytes(self.chunked(CREDENTIALS, 7)).status == 200
+
+    def test_chunked_body_beyond_the_cap_is_413(self, door):
+        """RULES 32: counted while reading."""
+        assert door.send_bytes(self.chunked(b" " * 1_000_000, 10_000)).status == 413
+
+    def test_doubled_authorization_is_400(self, door, token):
+        """RULES 26: two headers, the same token or not."""
+        for second in (token, "other"):
+            data = (
+                f"GET /me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+                f"Authorization: Bearer {second}\r\n\r\n"
+            )
+            answer = door.send_bytes(data.encode(), method="GET")
+            assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+
+    def test_doubled_basic_authorization_is_400(self, door):
+        """The same for clients."""
+        data = (
+            f"POST /introspect HTTP/1.1\r\nHost: x\r\nAuthorization: {BASIC}\r\n"
+            f"Authorization: {BASIC}\r\nContent-Type: {FORM}\r\nContent-Length: 7\r\n\r\ntoken=a"
+        )
+        assert door.send_bytes(data.encode()).status == 400
+
+    def test_bytes_beyond_the_length_are_not_ours(self, door):
+        """A length that lies downwards: what remains is the next request, not this body."""
+        short = CREDENTIALS[:-1]
+        head = f"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n"
+        head += f"Content-Length: {len(short)}\r\nConnection: close\r\n\r\n"
+        assert door.send_bytes(head.encode() + CREDENTIALS).status == 400
+
+    def test_many_connections_leave_nothing_behind(self, door):
+        """Refusals close what they should; the service goes on."""
+        for _ in range(20):
+            assert door.send("POST", "/login", b"\0" * 65_537, Content_Type=JSON).status == 413
+        assert door.send("GET", "/health/ready").status == 200
+
+
+class TestFlask:
+    def test_needs_no_extension(self, service):
+        """An application that only hosts the service is a Flask application and nothing else."""
+        app = Flask(__name__)
+        app.register_blueprint(auth_service_blueprint(service))
+        assert "tokenward" not in app.extensions
+        assert app.test_client().get("/health/live").status_code == 200
+
+    def test_stays_open_where_the_application_denies_by_default(self, service):
+        """The endpoints do their own checks; nobody could log in otherwise."""
+        app = Flask(__name__)
+        app.config["TOKENWARD"] = {"default_access": "deny", "credentials": []}
+        Tokenward(app)
+        app.register_blueprint(auth_service_blueprint(service))
+        app.add_url_rule("/denied", view_func=lambda: "")
+        client = app.test_client()
+        assert client.get("/denied").status_code == 401
+        assert client.post("/login", data=CREDENTIALS, content_type=JSON).status_code == 200
+        assert client.get("/.well-known/jwks.json").status_code == 200
+
+    def test_body_that_the_application_has_read_is_still_read(self, service):
+        """A function that logs every JSON body must not turn logins into refusals."""
+        app = Flask(__name__)
+        app.before_request(lambda: request.get_data() and None)
+        app.register_blueprint(auth_service_blueprint(service))
+        answer = app.test_client().post("/login", data=CREDENTIALS, content_type=JSON)
+        assert answer.status_code == 200
+
+    def test_applications_own_limit_is_a_413_of_ours(self, service):
+        """MAX_CONTENT_LENGTH below our cap: the same body as for ours."""
+        app = Flask(__name__)
+        app.config["MAX_CONTENT_LENGTH"] = 10
+        app.register_blueprint(auth_service_blueprint(service))
+        answer = app.test_client().post("/login", data=CREDENTIALS, content_type=JSON)
+        assert (answer.status_code, answer.json["error"]) == (413, "payload_too_large")
+
+    def test_body_that_ends_early_is_a_400(self, service):
+        """A length that lies upwards."""
+        app = Flask(__name__)
+        app.register_blueprint(auth_service_blueprint(service))
+        answer = app.test_client().post(
+            "/login",
+            input_stream=io.BytesIO(CREDENTIALS),
+            content_type=JSON,
+            environ_overrides={"CONTENT_LENGTH": "1000"},
+        )
+        assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+    @pytest.mark.parametrize(("size", "status"), [(len(CREDENTIALS), 200), (1_000_000, 413)])
+    def test_chunked_body_is_capped(self, service, size, status):
+        """Where the server ends the stream itself, we count, and stop."""
+        stream = io.BytesIO(CREDENTIALS.ljust(size))
+        app = Flask(__name__)
+        app.register_blueprint(auth_service_blueprint(service))
+        answer = app.test_client().post(
+            "/login",
+            input_stream=stream,
+            content_type=JSON,
+            environ_overrides={
+                "CONTENT_LENGTH": "",
+                "HTTP_TRANSFER_ENCODING": "chunked",
+                "wsgi.input_terminated": True,
+            },
+        )
+        assert answer.status_code == status
+        assert stream.tell() <= 65_537
+
+    def test_url_prefix_is_the_path_of_the_issuer(self):
+        """RFC 8414, section 3.1: metadata also before the path, at the root."""
+        app = Flask(__name__)
+        blueprint = auth_service_blueprint(make_service("https://example.com/auth"))
+        app.register_blueprint(blueprint, url_prefix="/auth")
+        client = app.test_client()
+        documents = [
+            client.get(path).json
+            for path in (
+                "/auth/.well-known/oauth-authorization-server",
+                "/auth/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server/auth",
+                "/.well-known/openid-configuration/auth",
+            )
+        ]
+        assert documents == [documents[0]] * 4
+        assert documents[0]["introspection_endpoint"] == "https://example.com/auth/introspect"
+        assert client.post("/auth/introspect").status_code == 415
+
+    def test_rules_have_names(self, service):
+        """For url_for."""
+        app = Flask(__name__)
+        app.register_blueprint(auth_service_blueprint(service, name="tokens"))
+        with app.test_request_context():
+            assert app.url_for("tokens.login") == "/login"

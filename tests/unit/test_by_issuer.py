@@ -1,0 +1,354 @@
+"""by_issuer.py: routing by issuer, never trying (RULES 11, 14, 45)."""
+
+import base64
+import json
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward import _jose
+from tokenward.by_issuer import MAX_REMEMBERED, ByIssuer
+from tokenward.errors import (
+    AuthError,
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidToken,
+    TokenExpired,
+)
+from tokenward.principal import Principal
+from tokenward.testing import FakeClock
+
+KEY = _jose.generate_key("ES256")
+ONE = "https://one.example"
+TWO = "https://two.example"
+
+
+class Recorder:
+    """A verifier that takes every token, and remembers which."""
+
+    def __init__(self, name, *, cached=None):
+        self.principal = Principal(name)
+        self.seen = []
+        self._cached = cached
+
+    def verify(self, token, /, *, live=False):
+        self.seen.append((token, live))
+        return self.principal
+
+    def cached(self, token, /):
+        if isinstance(self._cached, AuthError):
+            raise self._cached
+        return self._cached
+
+
+def token(**claims):
+    return _jose.sign(claims, KEY)
+
+
+def unsigned(header, claims):
+    def encode(text):
+        return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+    return f"{encode(header)}.{encode(claims)}.c2ln"
+
+
+@pytest.fixture
+def one():
+    return Recorder("one")
+
+
+@pytest.fixture
+def two():
+    return Recorder("two")
+
+
+@pytest.fixture
+def opaque():
+    return Recorder("opaque")
+
+
+@pytest.fixture
+def routed(one, two, opaque):
+    return ByIssuer({ONE: one, TWO: two}, otherwise=opaque)
+
+
+def reason(verifier, value, **options):
+    with pytest.raises(InvalidToken) as caught:
+        verifier.verify(value, **options)
+    return caught.value.reason
+
+
+def test_a_jwt_goes_to_the_verifier_of_its_issuer(routed, one, two):
+    """Whole, and with live."""
+    first, second = token(iss=ONE, sub="a"), token(iss=TWO, sub="b")
+    assert routed.verify(first) is one.principal
+    assert routed.verify(second, live=True) is two.principal
+    assert (one.seen, two.seen) == ([(first, False)], [(second, True)])
+
+
+def test_the_same_token_is_routed_again_without_being_parsed_again(routed, one):
+    """What a token says never changes."""
+    value = token(iss=ONE)
+    assert [routed.verify(value), routed.verify(value)] == [one.principal] * 2
+    assert len(one.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "iss",
+    [
+        "https://three.example",
+        ONE + "/",
+        ONE.upper(),
+        "",
+        None,
+        7,
+        [ONE],
+        {"a": ONE},
+        ONE + "\u200b",
+        "x" * 5_000,
+    ],
+)
+def test_a_jwt_of_an_unregistered_issuer_is_sent_to_nobody(routed, one, two, opaque, iss):
+    """Not to `otherwise` either; issuers are compared code point by code point."""
+    assert reason(routed, token(iss=iss)) == "unknown_issuer"
+    assert reason(routed, token(sub="no iss")) == "unknown_issuer"
+    assert one.seen == two.seen == opaque.seen == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "opaque",
+        "2YotnFZFEjr1zCsicMWpAA",
+        "a.b.c",
+        "v4.public.eyJhIjoxfQ",
+        "a.b",
+        "",
+        "é",
+        "e.e.e.e.e",
+    ],
+)
+def test_what_is_no_jwt_goes_to_otherwise(routed, opaque, value):
+    """It alone knows how to ask about opaque tokens."""
+    assert routed.verify(value) is opaque.principal
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        unsigned('{"alg":"none"}', json.dumps({"iss": ONE})),
+        unsigned('{"alg":"ES256","crit":["x"]}', json.dumps({"iss": ONE})),
+        unsigned('{"alg":"ES256"}', '{"iss":"https://one.example","iss":"https://two.example"}'),
+        unsigned('{"alg":"ES256","alg":"RS256"}', json.dumps({"iss": ONE})),
+        unsigned('{"alg":"ES256"}', "[1]"),
+        unsigned('{"alg":"ES256"', json.dumps({"iss": ONE})),
+        token(iss=ONE) + "=",
+        token(iss=ONE).replace(".", ".\n", 1),
+        token(iss=ONE, pad="x" * 20_000),
+    ],
+)
+def test_what_means_to_be_a_jwt_and_is_none_is_refused(routed, one, opaque, value):
+    """It is no opaque token, and a lenient server behind `otherwise` never sees it."""
+    assert reason(routed, value) in {"malformed", "algorithm", "critical_header", "too_large"}
+    assert one.seen == opaque.seen == []
+
+
+def test_without_otherwise_an_opaque_token_is_refused(one):
+    """There is nobody to ask."""
+    assert reason(ByIssuer({ONE: one}), "opaque") == "malformed"
+
+
+def test_the_registry_is_not_the_callers_mapping(one, two):
+    """What is added later is not let in."""
+    mapping = {ONE: one}
+    routed = ByIssuer(mapping)
+    mapping[TWO] = two
+    assert reason(routed, token(iss=TWO)) == "unknown_issuer"
+
+
+@pytest.mark.parametrize("value", [None, b"bytes", 7, "\ud800", "eyJ\ud800.a.b"])
+def test_only_documented_errors_escape_whatever_comes(one, value):
+    """Programs hand in strange things."""
+    with pytest.raises(InvalidToken):
+        ByIssuer({ONE: one}).verify(value)
+
+
+@given(st.text())
+def test_any_text_is_routed_or_refused(value):
+    """Nothing but our own errors, with and without `otherwise`."""
+    opaque = Recorder("opaque")
+    try:
+        assert ByIssuer({ONE: Recorder("one")}, otherwise=opaque).verify(value) is opaque.principal
+    except InvalidToken:
+        assert value.startswith("e")
+    with pytest.raises(InvalidToken):
+        ByIssuer({ONE: Recorder("one")}).verify(value)
+
+
+def test_cached_asks_the_verifier_it_would_route_to(opaque):
+    """Known, unknown, refused, or no cache at all."""
+
+    class Plain:
+        def verify(self, token, /, *, live=False):
+            raise AssertionError
+
+    known = Principal("known")
+    routed = ByIssuer(
+        {
+            ONE: Recorder("one", cached=known),
+            TWO: Plain(),
+            "x": Recorder("x", cached=TokenExpired()),
+        },
+        otherwise=opaque,
+    )
+    assert routed.cached(token(iss=ONE)) is known
+    assert routed.cached(token(iss=TWO)) is None
+    assert routed.cached("opaque") is None
+    with pytest.raises(TokenExpired):
+        routed.cached(token(iss="x"))
+    with pytest.raises(InvalidToken):
+        routed.cached(token(iss="y"))
+
+
+class Registry:
+    """A function from issuers to verifiers, that remembers what it was asked."""
+
+    def __init__(self, verifiers):
+        self.verifiers = verifiers
+        self.asked = []
+
+    def __call__(self, issuer):
+        self.asked.append(issuer)
+        answer = self.verifiers.get(issuer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_function_is_asked_once_an_issuer_and_ttl(one):
+    """For those that are ours, and for those that are not."""
+    clock = FakeClock()
+    registry = Registry({ONE: one})
+    routed = ByIssuer(registry, ttl=300, clock=clock)
+    for _ in range(3):
+        assert routed.verify(token(iss=ONE, n=clock())) is one.principal
+        assert reason(routed, token(iss=TWO)) == "unknown_issuer"
+        clock.advance(99)
+    assert registry.asked == [ONE, TWO]
+    clock.advance(3)
+    routed.verify(token(iss=ONE))
+    assert registry.asked == [ONE, TWO, ONE]
+
+
+def test_a_new_answer_replaces_the_old_one_after_ttl(one, two):
+    """A tenant that is gone is refused, one that came is let in."""
+    clock = FakeClock()
+    registry = Registry({ONE: one})
+    routed = ByIssuer(registry, ttl=10, clock=clock)
+    routed.verify(token(iss=ONE))
+    reason(routed, token(iss=TWO))
+    registry.verifiers = {TWO: two}
+    clock.advance(10)
+    assert reason(routed, token(iss=ONE)) == "unknown_issuer"
+    assert routed.verify(token(iss=TWO)) is two.principal
+
+
+def test_made_up_issuers_cannot_push_out_real_ones(one):
+    """Each kind has its own bound."""
+    registry = Registry({ONE: one})
+    routed = ByIssuer(registry, max_verifiers=5)
+    routed.verify(token(iss=ONE))
+    for n in range(50):
+        reason(routed, token(iss=f"https://made-up-{n}.example"))
+    routed.verify(token(iss=ONE, again=True))
+    assert registry.asked.count(ONE) == 1
+    assert routed._asked.stats().entries <= 10
+
+
+def test_a_function_that_fails_is_an_outage_and_is_asked_again(one):
+    """Not knowing is not refusing; the failure's text goes to the log only."""
+    registry = Registry({ONE: RuntimeError("database password is hunter2")})
+    routed = ByIssuer(registry)
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        routed.verify(token(iss=ONE))
+    assert caught.value.reason == "issuer_lookup_failed"
+    assert "hunter2" not in caught.value.hint
+    assert caught.value.__cause__ is None
+    registry.verifiers[ONE] = one
+    assert routed.verify(token(iss=ONE)) is one.principal
+
+
+def test_a_functions_own_error_passes(one):
+    """It may know better what to say."""
+    registry = Registry({ONE: AuthServiceUnavailable("tenants are moving", retry_after=30)})
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        ByIssuer(registry).verify(token(iss=ONE))
+    assert caught.value.retry_after == 30
+
+
+def test_an_endless_issuer_is_not_asked_about():
+    """The function is somebody's database."""
+    registry = Registry({})
+    assert reason(ByIssuer(registry), token(iss="x" * 2_049)) == "unknown_issuer"
+    assert registry.asked == []
+
+
+def test_cached_asks_no_function():
+    """It may be I/O."""
+    known = Principal("known")
+    registry = Registry({ONE: Recorder("one", cached=known)})
+    routed = ByIssuer(registry)
+    assert routed.cached(token(iss=ONE)) is None
+    assert registry.asked == []
+    routed.verify(token(iss=ONE))
+    assert routed.cached(token(iss=ONE)) is known
+
+
+def test_many_threads_ask_the_function_once(one):
+    """The others wait for the answer."""
+    barrier = threading.Barrier(9)
+    asked = []
+    may_answer = threading.Event()
+
+    def registry(issuer):
+        asked.append(issuer)
+        may_answer.wait(10)
+        return one
+
+    routed = ByIssuer(registry)
+    results = []
+
+    def ask(n):
+        value = token(iss=ONE, n=n)
+        barrier.wait(10)
+        results.append(routed.verify(value))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    barrier.wait(10)
+    may_answer.set()
+    for thread in threads:
+        thread.join(10)
+    assert asked == [ONE]
+    assert results == [one.principal] * 8
+
+
+def test_what_is_remembered_of_tokens_is_bounded(one):
+    """New tokens for ever do not fill the memory."""
+    routed = ByIssuer({ONE: one})
+    for n in range(MAX_REMEMBERED + 50):
+        routed.verify(unsigned('{"alg":"ES256"}', f'{{"iss":"{ONE}","n":{n}}}'))
+    assert 0 < len(routed._issuers) <= MAX_REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("verifiers", "options"),
+    [({}, {}), ({ONE: None}, {"ttl": 0}), ({ONE: None}, {"max_verifiers": 0})],
+)
+def test_a_router_that_could_not_work_is_a_configuration_error(verifiers, options):
+    """It fails when the program starts."""
+    with pytest.raises(ConfigurationError):
+        ByIssuer(verifiers, **options)
