@@ -1,0 +1,76 @@
+"""What the command line reads and writes: lines, passwords, tokens."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import sys
+from pathlib import Path
+
+from tokenward.errors import ConfigurationError
+
+STDIN = "-"
+
+_MAX_SECRET_BYTES = 65_536
+
+
+class Terminal:
+    """Standard output, input and error."""
+
+    def __init__(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A name that the terminal has no letters for is shown escaped.
+                stream.reconfigure(errors="backslashreplace")
+
+    def say(self, text: str, /) -> None:
+        """Write a line to standard output, at once: somebody may be waiting for it."""
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def note(self, text: str, /) -> None:
+        """Write a line to standard error."""
+        sys.stderr.write(f"{text}\n")
+
+    def read_token(self) -> str:
+        """Return the token on standard input, without white space around it."""
+        if sys.stdin.isatty():
+            return getpass.getpass("Token: ").strip()
+        data = sys.stdin.buffer.read(_MAX_SECRET_BYTES)
+        return data.decode("utf-8", "replace").strip()
+
+    def read_password(self, file: str | None) -> str:
+        """Return a new password: from a file, or asked for twice.
+
+        Args:
+            file: A path, or ``-`` for standard input; one newline at the end is not part of it.
+
+        Raises:
+            ConfigurationError: There is nobody to ask, the file cannot be read, or what was
+                typed differs.
+        """
+        if file is not None:
+            return _password_in(file)
+        if not sys.stdin.isatty():
+            raise ConfigurationError(
+                "There is no terminal to ask for the password on; name a file with "
+                "--password-file, or - for standard input."
+            )
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") != password:
+            raise ConfigurationError("The two passwords differ; nothing was changed.")
+        return password
+
+
+def _password_in(file: str) -> str:
+    try:
+        if file == STDIN:
+            data = sys.stdin.buffer.read(_MAX_SECRET_BYTES)
+        else:
+            with Path(file).open("rb") as opened:
+                data = opened.read(_MAX_SECRET_BYTES)
+        text = data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigurationError(f"The password file {file} cannot be read: {why}.") from None
+    return text.removesuffix("\n").removesuffix("\r")

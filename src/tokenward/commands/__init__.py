@@ -1,0 +1,34 @@
+"""What the command line does, without a command line.
+
+`tokenward …` calls these functions, and so may a framework's own commands. Each takes parsed
+`Settings`, returns data or raises one of our errors, and prints nothing; where there is something
+to say along the way it goes to an `Output`.
+
+===========  ==================================================================================
+`setup`      finding and checking the configuration
+`store`      making the store, cleaning it up
+`users`      the people in it
+`tokens`     issuing a token, asking about one
+`explain`    why a token is accepted or refused, check by check; the checks are in `steps`
+`doctor`     whether everything that the configuration names is there and works
+`demo`       the example applications, running on this machine, each held by a `tether`
+===========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Output"]
+
+
+class Output(Protocol):
+    """Where a command says something."""
+
+    def say(self, text: str, /) -> None:
+        """Say a line of the result."""
+        ...
+
+    def note(self, text: str, /) -> None:
+        """Say a line beside the result: a warning, or what is going on."""
+        ...
