@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask
-from tokenward.flask import Tokenward, current_principal, login_required
 
 from benchmarks.harness import Effort, Result, interleaved, micro
 from benchmarks.parts import canned_verifier, new_token
 from tokenward import Authenticator, Credential
 from tokenward.authenticator import authorization
+from tokenward.flask import Tokenward, current_principal, login_required
 
 
 def measure(effort: Effort) -> list[Result]:

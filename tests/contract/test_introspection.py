@@ -451,6 +451,7 @@ def test_a_transport_needs_two_methods(make):
         (active(token_type="bearer"), "u1"),
         (active(token_type="BEARER"), "u1"),
         (active(typ="Bearer"), "u1"),
+        (active(token_use="access_token"), "u1"),
         (active(exp=...), "u1"),
         (active(exp=NOW + 600.5), "u1"),
         (active(nbf=0, iat=0), "u1"),
@@ -522,10 +523,12 @@ def test_required_and_check_apply(server, make):
 
 
 def test_issuer_without_iss(server, make):
-    """Where the answer carries none, the endpoint stands for the issuer; or the one configured."""
+    """Where the answer carries none, the endpoint stands for the issuer."""
     server.say(active())
+    verifier = make(server)
 
-    assert server.endpoint == make(server).verify(TOKEN).issuer
+    assert server.endpoint == verifier.verify(TOKEN).issuer == verifier.issuer
+    assert "https://as.example" == make(server, issuer="https://as.example").issuer
 
 
 @pytest.mark.parametrize("opaque", [True, False], ids=["opaque", "jwt"])

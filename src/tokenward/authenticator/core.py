@@ -256,19 +256,28 @@ def _log(credential: Credential, error: AuthError) -> None:
     )
 
 
-_override: list[Authenticator] = []
+class _Overrides:
+    """The authenticators that tests have put in force, the innermost last."""
+
+    # Replaced as a whole, never changed: other threads read it.
+    stack: tuple[Authenticator, ...] = ()
+
+
+_overrides = _Overrides()
 
 
 def in_force(authenticator: Authenticator) -> Authenticator:
     """Return the authenticator an adapter must ask: its own, unless a test has set another."""
-    return _override[-1] if _override else authenticator
+    stack = _overrides.stack
+    return stack[-1] if stack else authenticator
 
 
 @contextmanager
 def overridden(authenticator: Authenticator) -> Iterator[Authenticator]:
     """Put ``authenticator`` in force in every adapter of this process; for tests."""
-    _override.append(authenticator)
+    before = _overrides.stack
+    _overrides.stack = (*before, authenticator)
     try:
         yield authenticator
     finally:
-        _override.remove(authenticator)
+        _overrides.stack = before

@@ -41,6 +41,11 @@ class IntrospectionVerifier:
         max_token_bytes: Longer tokens are refused unread.
         clock: Seconds since the epoch.
 
+    Attributes:
+        client: As given.
+        issuer: The configured issuer if it is one, else the endpoint: what stands for the issuer
+            where an answer carries none, and names this verifier in logs.
+
     Raises:
         ConfigurationError: An argument cannot be what was meant.
     """
@@ -80,8 +85,7 @@ class IntrospectionVerifier:
             roles_claim=roles_claim,
             check=check,
         )
-        # What a principal's issuer is when the answer does not say.
-        self._issuer = issuer if isinstance(issuer, str) else client.introspection_endpoint
+        self.issuer = issuer if isinstance(issuer, str) else client.introspection_endpoint
         self._ttl = ttl
         self._negative_ttl = negative_ttl
         self._stale_if_error = stale_if_error
@@ -189,7 +193,7 @@ class IntrospectionVerifier:
             raise InvalidToken(hint, reason="inactive")
         _refuse_other_types(claims)
         self._policy.check_claims(claims, now=now)
-        return self._policy.principal(claims, issuer=self._issuer)
+        return self._policy.principal(claims, issuer=self.issuer)
 
 
 def _key(token: str) -> bytes:

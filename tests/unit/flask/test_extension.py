@@ -7,6 +7,7 @@ import pytest
 from flask import Blueprint, Flask, abort, g, render_template_string, session
 from flask.views import MethodView
 
+import tokenward.flask
 from tokenward.authenticator import Authenticator, Credential, header
 from tokenward.errors import (
     AuthError,
@@ -50,6 +51,24 @@ CONFIG = {
 
 def who():
     return current_principal.subject or "nobody"
+
+
+def test_the_public_names_are_exactly_these():
+    """Programs import them from here."""
+    assert sorted(tokenward.flask.__all__) == [
+        "Tokenward",
+        "auth_service_blueprint",
+        "current_principal",
+        "current_token",
+        "current_user",
+        "login_required",
+        "public",
+        "roles_required",
+        "scopes_required",
+        "token_refused",
+        "user_authenticated",
+    ]
+    assert all(hasattr(tokenward.flask, name) for name in tokenward.flask.__all__)
 
 
 def test_the_authenticator_comes_from_the_configuration(app):
