@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 # A run in CI is the same run every time; a run on a desk looks for something new. A deadline would
 # measure the machine.
 settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, max_examples=200)
+settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, max_examples=100)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 # POSIX form: it needs no time zone database. 13:45 hours ahead, so that nearly every moment is on

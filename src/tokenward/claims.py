@@ -119,7 +119,7 @@ class ClaimsPolicy:
             hint = "the token is bound to a key (cnf), and this verifier cannot check the binding"
             raise InvalidClaim("cnf", None, claims["cnf"], hint, reason="sender_constrained")
         if self.check is not None:
-            self._run_check(claims)
+            _run_check(self.check, claims)
 
     def principal(
         self,
@@ -199,21 +199,20 @@ class ClaimsPolicy:
             hint = "aud is neither a string nor a list of strings"
         raise InvalidClaim("aud", sorted(expected), aud, hint, reason="audience_mismatch")
 
-    def _run_check(self, claims: Mapping[str, Any]) -> None:
-        if self.check is None:
-            return
-        try:
-            self.check(claims)
-        except (InvalidToken, AuthServiceUnavailable):
-            raise
-        except Exception as error:  # noqa: BLE001 - user code; refusing is the safe reading
-            name = type(error).__name__
-            _seldom.log(logging.ERROR, ("check", name), "check= raised %s, not InvalidClaim", name)
-            hint = f"the check given to the policy raised {name} instead of InvalidClaim"
-            raise InvalidClaim("", None, None, hint, reason="check_failed") from None
-
     def _roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
         return frozenset(role for path in self.roles_claims for role in _strings_at(claims, path))
+
+
+def _run_check(check: Callable[[Mapping[str, Any]], None], claims: Mapping[str, Any]) -> None:
+    try:
+        check(claims)
+    except (InvalidToken, AuthServiceUnavailable):
+        raise
+    except Exception as error:  # noqa: BLE001 - user code; refusing is the safe reading
+        name = type(error).__name__
+        _seldom.log(logging.ERROR, ("check", name), "check= raised %s, not InvalidClaim", name)
+        hint = f"the check given to the policy raised {name} instead of InvalidClaim"
+        raise InvalidClaim("", None, None, hint, reason="check_failed") from None
 
 
 _CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")

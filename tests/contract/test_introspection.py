@@ -330,7 +330,7 @@ def test_transport_failures_are_an_outage(server, make):
 
 
 def test_nobody_listens(make):
-    """A refused connection is an outage, and a server that comes back is served (RULES 50)."""
+    """A server that is down stops no start; its tokens are an outage (RULES 50)."""
     with FakeAuthorizationServer(audience="orders") as fake:
         client = Socket(fake).client(retries=0)
         token = fake.token(opaque=True)

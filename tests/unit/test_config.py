@@ -17,7 +17,7 @@ from tokenward.config import Settings, build_authenticator, build_service, build
 from tokenward.config.build import initialize_store
 from tokenward.config.settings import CONFIG_VARIABLE, as_settings
 from tokenward.errors import ConfigurationError, CrossSiteRequest, InvalidRequest, InvalidToken
-from tokenward.introspection import IntrospectionVerifier
+from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
 from tokenward.protocols import Request
 from tokenward.repositories import MemoryTokenRepository, MemoryUserRepository
 from tokenward.schemas import RegisterRequest
@@ -506,8 +506,10 @@ def test_every_setting_of_an_entry_arrives():
 def test_the_defaults_are_those_of_the_classes():
     """Leaving a setting out is leaving the argument out."""
     entry = parsed(introspection()).credentials[0]
-    defaults = IntrospectionVerifier.__init__.__kwdefaults__
-    defaults |= type(build_verifier(entry).client).__init__.__kwdefaults__
+    defaults = {
+        **IntrospectionVerifier.__init__.__kwdefaults__,
+        **IntrospectionClient.__init__.__kwdefaults__,
+    }
     shared = type(entry).model_fields.keys() & defaults.keys()
     plural = {"roles_claim": ("roles",), "required": ()}
 
