@@ -101,7 +101,7 @@ class ByIssuer:
             InvalidToken: The issuer is not registered, or its verifier refuses.
             AuthServiceUnavailable: Nobody could decide.
         """
-        return self._route(token).verify(token, live=live)
+        return self.verifier_for(token).verify(token, live=live)
 
     def cached(self, token: str, /) -> Principal | None:
         """Return the cached decision, or ``None`` where I/O or the function would be needed.
@@ -113,6 +113,15 @@ class ByIssuer:
         cached = getattr(verifier, "cached", None)
         principal: Principal | None = None if cached is None else cached(token)
         return principal
+
+    def verifier_for(self, token: str) -> TokenVerifier:
+        """Return the verifier that decides about ``token``.
+
+        Raises:
+            InvalidToken: The issuer is not registered.
+            AuthServiceUnavailable: The function given for the verifiers failed.
+        """
+        return self._route(token)
 
     @overload
     def _route(self, token: str) -> TokenVerifier: ...

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tokenward.cache import CacheStats, Entry, LookupCache, State, _Flight
+from tokenward.cache import CacheStats, Entry, LookupCache, State
+from tokenward.cache.lookup import _Flight
 from tokenward.errors import AuthServiceUnavailable, InsufficientScope, InvalidToken, TokenRevoked
 from tokenward.testing import FakeClock
 

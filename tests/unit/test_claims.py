@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenward import claims as module
 from tokenward.claims import ClaimsPolicy, scopes_of
+from tokenward.claims import policy as module
 from tokenward.errors import (
     AuthServiceUnavailable,
     ConfigurationError,

@@ -90,7 +90,7 @@ def explain(settings: Settings, token: str) -> Explanation:
     if isinstance(verifier, ByIssuer):
         registered = " or ".join(repr(i) for i in _issuers(entries, service))
         try:
-            verifier = verifier._route(token)  # noqa: SLF001 - what it decides is what we explain
+            verifier = verifier.verifier_for(token)
         except AuthError as error:
             refused = Check("route", "failed", f"a token of {registered}", error.hint)
             return Explanation("ByIssuer", (refused,), error)

@@ -84,6 +84,7 @@ class LoopbackServer(ThreadingHTTPServer):
     """
 
     daemon_threads = False  # so that server_close() waits for every one of them
+    request_queue_size = 128  # tests start many threads at once; a full queue costs a second
 
     def __init__(self, answer: Callable[[RecordedRequest], Answer]) -> None:
         self.answer = answer

@@ -91,7 +91,7 @@ class LocalVerifier:
             roles_claim=roles_claim,
             check=check,
         )
-        self._issuer = issuer if isinstance(issuer, str) else ""
+        self.issuer = issuer if isinstance(issuer, str) else ""
         self._keys = keys
         self._users = users
         self._tokens = tokens
@@ -144,7 +144,7 @@ class LocalVerifier:
         if not isinstance(claims["jti"], str):
             hint = "jti is not a string"
             raise InvalidClaim("jti", "a string", claims["jti"], hint, reason="malformed")
-        principal = self._policy.principal(claims, issuer=self._issuer)
+        principal = self._policy.principal(claims, issuer=self.issuer)
         ends = (principal.expires_at or 0) + self._policy.leeway
         return Entry(_Verified(key_set, principal), stored=started, ends=ends)
 

@@ -1,18 +1,28 @@
-"""`ClaimsPolicy`: what a token's claims must say, the same for every verifier.
-
-A signature or an introspection answer says that the claims are the issuer's. The policy says
-whether they are meant for us, now, and as an access token (RFC 7519, section 4.1; RFC 9068,
-section 4; RFC 8725, sections 3.8 to 3.12).
-"""
+"""`ClaimsPolicy`: for us, for now, and an access token."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tokenward._log import OncePerMinute, shown
+from tokenward.claims.kinds import (
+    DEFAULT_TYPES,
+    GENERIC_TYPES,
+    full_type,
+    refuse_other_kinds,
+    wrong_type,
+)
+from tokenward.claims.reading import (
+    CLIENT_CLAIMS,
+    USERNAME_CLAIMS,
+    scopes_of,
+    strings_at,
+    subject_of,
+    text_at,
+)
 from tokenward.errors import (
     AuthServiceUnavailable,
     ConfigurationError,
@@ -27,11 +37,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tokenward.claims")
 _seldom = OncePerMinute(_logger)
-
-_GENERIC_TYPES = frozenset({"jwt", "application/jwt"})
-_DEFAULT_TYPES = _GENERIC_TYPES | {"at+jwt", "application/at+jwt"}
-_OTHER_KINDS = frozenset({"id", "refresh", "offline", "logout"})
-_ID_TOKEN_CLAIMS = ("at_hash", "c_hash", "s_hash", "events")
 
 
 class ClaimsPolicy:
@@ -72,7 +77,7 @@ class ClaimsPolicy:
         self.leeway = leeway
         self.required = _some_names(required, "required", empty=True) or frozenset()
         types = _some_names(token_types, "token_types")
-        self.token_types = None if types is None else frozenset(map(_full_type, types))
+        self.token_types = None if types is None else frozenset(map(full_type, types))
         self.roles_claims = _some_names(roles_claim, "roles_claim", empty=True) or frozenset()
         self.check = check
 
@@ -84,16 +89,16 @@ class ClaimsPolicy:
         """
         typ = header.get("typ")
         if typ is not None and not isinstance(typ, str):
-            raise _wrong_type("a string as header typ", typ)
+            raise wrong_type("a string as header typ", typ)
         lowered = None if typ is None else typ.lower()
         if self.token_types is not None:
-            if lowered is None or _full_type(lowered) not in self.token_types:
-                raise _wrong_type(f"a header typ of {sorted(self.token_types)}", typ)
-            if lowered not in _GENERIC_TYPES:
+            if lowered is None or full_type(lowered) not in self.token_types:
+                raise wrong_type(f"a header typ of {sorted(self.token_types)}", typ)
+            if lowered not in GENERIC_TYPES:
                 return
-        elif lowered is not None and lowered not in _DEFAULT_TYPES:
-            raise _wrong_type("a header typ of JWT or at+jwt", typ)
-        _refuse_other_kinds(claims)
+        elif lowered is not None and lowered not in DEFAULT_TYPES:
+            raise wrong_type("a header typ of JWT or at+jwt", typ)
+        refuse_other_kinds(claims)
 
     def check_claims(self, claims: Mapping[str, Any], *, now: float) -> None:
         """Refuse claims that are not for us, or not for now.
@@ -138,7 +143,7 @@ class ClaimsPolicy:
         Raises:
             InvalidToken: The claims name nobody.
         """
-        kind, subject = _subject(claims)
+        kind, subject = subject_of(claims)
         exp = claims.get("exp")
         verified = claims.get("email_verified")
         try:
@@ -147,13 +152,13 @@ class ClaimsPolicy:
             raise InvalidToken(str(error), reason="malformed") from None
         return Principal(
             subject,
-            issuer=_text(claims, "iss") or issuer,
+            issuer=text_at(claims, "iss") or issuer,
             kind=kind,
             scopes=scopes_of(claims),
             roles=self._roles(claims),
-            client_id=_text(claims, *_CLIENT_CLAIMS),
-            username=_text(claims, *_USERNAME_CLAIMS),
-            email=_text(claims, "email"),
+            client_id=text_at(claims, *CLIENT_CLAIMS),
+            username=text_at(claims, *USERNAME_CLAIMS),
+            email=text_at(claims, "email"),
             email_verified=verified if isinstance(verified, bool) else None,
             expires_at=None if exp is None else int(exp),
             claims=frozen,
@@ -200,7 +205,7 @@ class ClaimsPolicy:
         raise InvalidClaim("aud", sorted(expected), aud, hint, reason="audience_mismatch")
 
     def _roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
-        return frozenset(role for path in self.roles_claims for role in _strings_at(claims, path))
+        return frozenset(role for path in self.roles_claims for role in strings_at(claims, path))
 
 
 def _run_check(check: Callable[[Mapping[str, Any]], None], claims: Mapping[str, Any]) -> None:
@@ -215,62 +220,6 @@ def _run_check(check: Callable[[Mapping[str, Any]], None], claims: Mapping[str, 
         raise InvalidClaim("", None, None, hint, reason="check_failed") from None
 
 
-_CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")
-_USERNAME_CLAIMS = ("username", "preferred_username")
-
-
-def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return the granted scopes: ``scope``, else ``scp``; a string or a list of strings."""
-    value = claims.get("scope")
-    if value is None:
-        value = claims.get("scp")
-    if isinstance(value, str):
-        return frozenset(value.split())
-    if isinstance(value, list | tuple):
-        return frozenset(s for s in value if isinstance(s, str) and s)
-    return frozenset()
-
-
-def _subject(claims: Mapping[str, Any]) -> tuple[Literal["user", "client", "service"], str]:
-    client_id = _text(claims, *_CLIENT_CLAIMS)
-    subject = _text(claims, "sub")
-    if subject is not None:
-        return ("client" if subject == client_id else "user"), subject
-    # A username says that a person granted this; taking the client for the subject would make
-    # all people who use that client one (some servers name no sub for either).
-    username = _text(claims, *_USERNAME_CLAIMS)
-    if username is not None:
-        return "user", f"username:{username}"
-    if client_id is not None:
-        return "client", f"client:{client_id}"
-    common_name = _text(claims, "common_name")
-    if common_name is not None:
-        return "service", f"service:{common_name}"
-    hint = "the claims name nobody: no sub, client_id, common_name or username"
-    raise InvalidToken(hint, reason="no_subject")
-
-
-def _text(claims: Mapping[str, Any], *names: str) -> str | None:
-    for name in names:
-        value = claims.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return None
-
-
-def _strings_at(claims: Mapping[str, Any], path: str) -> list[str]:
-    value: Any = claims.get(path)
-    if value is None:
-        value = claims
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-    if isinstance(value, str):
-        return [value] if value else []
-    if isinstance(value, list | tuple):
-        return [v for v in value if isinstance(v, str) and v]
-    return []
-
-
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
@@ -283,32 +232,6 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
 
 _LATEST = 1e15
 """Beyond any date: an integer too large for a float is as good as this one."""
-
-
-def _refuse_other_kinds(claims: Mapping[str, Any]) -> None:
-    typ = claims.get("typ")
-    if isinstance(typ, str) and typ.lower() in _OTHER_KINDS:
-        raise _wrong_type("an access token", f"the payload typ {typ}")
-    use = claims.get("token_use")
-    if use is not None and use != "access":
-        raise _wrong_type("the token_use access", use)
-    for name in ("token_type", "type"):
-        kind = claims.get(name)
-        if isinstance(kind, str) and kind.lower() == "refresh":
-            raise _wrong_type("an access token", f"a refresh token ({name})")
-    for name in _ID_TOKEN_CLAIMS:
-        if name in claims:
-            raise _wrong_type("an access token", f"the claim {name}, as in an ID or logout token")
-
-
-def _wrong_type(expected: str, actual: object) -> InvalidToken:
-    hint = f"expected {expected}, got {shown(actual)}; send the access token"
-    return InvalidToken(hint, reason="wrong_type")
-
-
-def _full_type(typ: str) -> str:
-    lowered = typ.lower()
-    return lowered if "/" in lowered else f"application/{lowered}"
 
 
 def _listed(names: frozenset[str]) -> str:

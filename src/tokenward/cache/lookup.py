@@ -1,150 +1,24 @@
-"""Bounded caches with lock-free reads, one state machine and single flight.
-
-What a remote source said is, in this order:
-
-.. code-block:: text
-
-    stored        fresh_until       ends            stale_until
-      │── fresh ──────│───── due ─────│───── stale ─────│── gone ──▶
-      served           one request     served only while
-                       asks again,     the source fails
-                       the others
-                       are served
-
-Before ``stored`` (a clock that jumped back) an entry is gone too. Reading takes no lock: looking
-up a key in a dictionary is atomic, and recency is approximate. Writing takes one, and never while
-something is asked, called back or logged.
-"""
+"""`LookupCache`: two bounded caches in front of a source that is asked once for all."""
 
 from __future__ import annotations
 
 import copy
-import enum
-import random
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tokenward import _fork
+from tokenward.cache.entry import CacheStats, Entry, State
 from tokenward.errors import AuthError, AuthServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tokenward.protocols import Clock
 
 V = TypeVar("V")
 
 _SECOND_CHANCES = 16
-_FIRST_BACK_OFF = 1.0
-_LONGEST_BACK_OFF = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """What a verifier's caches did since it was made; read at one moment.
-
-    Attributes:
-        hits: Tokens accepted without asking anybody.
-        negative_hits: Tokens refused without asking anybody.
-        misses: Tokens that had to be looked up.
-        upstream_calls: Requests sent to the issuer.
-        upstream_errors: Those that ended in an outage.
-        stale_served: Answers served past their end because the issuer failed.
-        shared_hits: Answers found in the shared second level.
-        evictions: Entries dropped to stay within the bound.
-        entries: Entries held now, accepted and refused.
-    """
-
-    hits: int = 0
-    negative_hits: int = 0
-    misses: int = 0
-    upstream_calls: int = 0
-    upstream_errors: int = 0
-    stale_served: int = 0
-    shared_hits: int = 0
-    evictions: int = 0
-    entries: int = 0
-
-
-class State(enum.Enum):
-    """Where an entry is in its life."""
-
-    FRESH = "fresh"
-    DUE = "due"
-    STALE = "stale"
-    GONE = "gone"
-
-
-class Entry(Generic[V]):
-    """An answer and the moments, in seconds since the epoch, at which its state changes.
-
-    Args:
-        value: What was answered; or, with ``refusal``, nothing.
-        stored: When the question was asked.
-        ends: Until when the answer may be served as it stands.
-        fresh_until: From when on one request asks again ahead of the end; default ``ends``.
-        stale_until: Until when it may be served while the source fails; default ``ends``.
-        refusal: The answer was no: raised, as a fresh copy, for everyone who asks.
-    """
-
-    __slots__ = (
-        "ends",
-        "failures",
-        "fresh_until",
-        "refusal",
-        "retry_at",
-        "stale_until",
-        "stored",
-        "used",
-        "value",
-    )
-
-    def __init__(
-        self,
-        value: V | None,
-        *,
-        stored: float,
-        ends: float,
-        fresh_until: float | None = None,
-        stale_until: float | None = None,
-        refusal: AuthError | None = None,
-    ) -> None:
-        self.value = value
-        self.stored = stored
-        self.ends = ends
-        self.fresh_until = ends if fresh_until is None else min(fresh_until, ends)
-        self.stale_until = ends if stale_until is None else max(stale_until, ends)
-        # A copy has no traceback: the frames of the original hold the token.
-        self.refusal = None if refusal is None else copy.copy(refusal)
-        self.retry_at = 0.0
-        self.failures = 0
-        self.used = False
-
-    def state(self, now: float) -> State:
-        """Return the entry's state at ``now``."""
-        if now < self.stored or now >= self.stale_until:
-            return State.GONE
-        if now < self.fresh_until:
-            return State.FRESH
-        return State.DUE if now < self.ends else State.STALE
-
-    def give(self) -> V:
-        """Return the value, or raise a fresh copy of the refusal."""
-        if self.refusal is not None:
-            raise copy.copy(self.refusal)
-        return self.value  # type: ignore[return-value]  # no refusal, so there is a value
-
-    def back_off(self, now: float) -> None:
-        """Put off the next attempt after a failed one, a little longer each time."""
-        longest = min(_FIRST_BACK_OFF * 2**self.failures, _LONGEST_BACK_OFF)
-        self.failures = min(self.failures + 1, 10)
-        # Jitter, so that processes which saw one outage do not ask again in step.
-        self.retry_at = now + longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        if now < self.ends:
-            self.fresh_until = min(self.retry_at, self.ends)
 
 
 class _Flight(Generic[V]):

@@ -1,0 +1,22 @@
+"""Bounded caches with lock-free reads, one state machine and single flight.
+
+What a remote source said is, in this order:
+
+.. code-block:: text
+
+    stored        fresh_until       ends            stale_until
+      │── fresh ──────│───── due ─────│───── stale ─────│── gone ──▶
+      served           one request     served only while
+                       asks again,     the source fails
+                       the others
+                       are served
+
+Before ``stored`` (a clock that jumped back) an entry is gone too. Reading takes no lock: looking
+up a key in a dictionary is atomic, and recency is approximate. Writing takes one, and never while
+something is asked, called back or logged.
+"""
+
+from tokenward.cache.entry import CacheStats, Entry, State
+from tokenward.cache.lookup import LookupCache
+
+__all__ = ["CacheStats", "Entry", "LookupCache", "State"]

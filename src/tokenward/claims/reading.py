@@ -1,0 +1,70 @@
+"""What claims say, whatever form the issuer gave it; nothing here refuses anything but nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from tokenward.errors import InvalidToken
+
+CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")
+USERNAME_CLAIMS = ("username", "preferred_username")
+
+
+def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return the granted scopes: ``scope``, else ``scp``; a string or a list of strings."""
+    value = claims.get("scope")
+    if value is None:
+        value = claims.get("scp")
+    if isinstance(value, str):
+        return frozenset(value.split())
+    if isinstance(value, list | tuple):
+        return frozenset(s for s in value if isinstance(s, str) and s)
+    return frozenset()
+
+
+def subject_of(claims: Mapping[str, Any]) -> tuple[Literal["user", "client", "service"], str]:
+    """Return whom claims speak for, and what kind of subject that is.
+
+    Raises:
+        InvalidToken: They name nobody.
+    """
+    client_id = text_at(claims, *CLIENT_CLAIMS)
+    subject = text_at(claims, "sub")
+    if subject is not None:
+        return ("client" if subject == client_id else "user"), subject
+    # A username says that a person granted this; taking the client for the subject would make
+    # all people who use that client one (some servers name no sub for either).
+    username = text_at(claims, *USERNAME_CLAIMS)
+    if username is not None:
+        return "user", f"username:{username}"
+    if client_id is not None:
+        return "client", f"client:{client_id}"
+    common_name = text_at(claims, "common_name")
+    if common_name is not None:
+        return "service", f"service:{common_name}"
+    hint = "the claims name nobody: no sub, client_id, common_name or username"
+    raise InvalidToken(hint, reason="no_subject")
+
+
+def text_at(claims: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of these claims that is a non-empty string."""
+    for name in names:
+        value = claims.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def strings_at(claims: Mapping[str, Any], path: str) -> list[str]:
+    """Return the strings at a claim's name, or else at a dotted path; one string is a list."""
+    value: Any = claims.get(path)
+    if value is None:
+        value = claims
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        return [value] if value else []
+    if isinstance(value, list | tuple):
+        return [v for v in value if isinstance(v, str) and v]
+    return []
