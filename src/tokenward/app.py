@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tokenward import _fork, tokens
-from tokenward.authenticator import Authenticator, Credential, authorization
+from tokenward.authenticator import Authenticator, Credential, authorization, in_force
 from tokenward.by_issuer import ByIssuer
 from tokenward.config import build_authenticator, build_service
 from tokenward.config.settings import Settings, as_settings
@@ -71,16 +71,14 @@ class _Defaults:
         with self._lock:
             if self._authenticator is None:
                 self._authenticator = self._make_authenticator()
-            return self._authenticator
+            return in_force(self._authenticator)
 
     def _make_authenticator(self) -> Authenticator:
         if self._settings is None and self._service is not None:
-            return Authenticator(Credential(authorization(), _local(self._service), ambient=False))
+            return Authenticator(Credential(authorization(), _local(self._service)))
         settings = as_settings(self._settings)
-        if settings.credentials:
-            needs_service = settings.service is not None
-            return build_authenticator(settings, service=self.service() if needs_service else None)
-        return Authenticator(Credential(authorization(), _local(self.service()), ambient=False))
+        service = None if settings.service is None else self.service()
+        return build_authenticator(settings, service=service)
 
 
 _defaults = _Defaults()

@@ -123,9 +123,6 @@ def _service(settings: Settings) -> AuthService | None:
 
 
 def _verifier(settings: Settings, service: AuthService | None) -> TokenVerifier:
-    if not settings.credentials:
-        own = LocalEntry(type="local")
-        settings = settings.model_copy(update={"credentials": (own,)})
     return build_authenticator(settings, service=service).credentials[0].verifier
 
 

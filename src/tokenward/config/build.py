@@ -38,6 +38,8 @@ _SEAL_PURPOSE = "signing keys"
 def build_authenticator(settings: Settings, *, service: AuthService | None = None) -> Authenticator:
     """Return the authenticator that ``settings.credentials`` describe.
 
+    Without credentials, a ``service`` section stands for its own tokens.
+
     Args:
         settings: The parsed configuration.
         service: Verifies the tokens of ``local`` entries; made from the settings when needed.
@@ -45,15 +47,18 @@ def build_authenticator(settings: Settings, *, service: AuthService | None = Non
     Raises:
         ConfigurationError: Two entries cannot be told apart, or a part cannot be built.
     """
-    if service is None and any(isinstance(e, LocalEntry) for e in settings.credentials):
+    described = settings.credentials
+    if not described and settings.service is not None:
+        described = (LocalEntry(type="local"),)
+    if service is None and any(isinstance(e, LocalEntry) for e in described):
         service = build_service(settings)
     places: defaultdict[str, list[CredentialEntry]] = defaultdict(list)
-    for entry in settings.credentials:
+    for entry in described:
         places[_place(entry.source)].append(entry)
-    credentials = []
-    for entries in places.values():
-        source = _source(entries[0].source)
-        credentials.append(Credential(source, _joined(entries, service), ambient=source.ambient))
+    credentials = (
+        Credential(_source(entries[0].source), _joined(entries, service))
+        for entries in places.values()
+    )
     return Authenticator(
         *credentials,
         realm=settings.realm,
