@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tokenward import _fork, tokens
 from tokenward.authenticator import Authenticator, Credential, authorization, in_force
 from tokenward.by_issuer import ByIssuer
-from tokenward.config import build_authenticator, build_service
-from tokenward.config.settings import Settings, as_settings
+from tokenward.config import build_authenticator, build_service, build_verifier
+from tokenward.config.settings import LocalEntry, Settings, as_settings
 from tokenward.errors import ConfigurationError, InvalidToken
 from tokenward.introspection import IntrospectionVerifier
 from tokenward.principal import thaw
@@ -27,7 +27,6 @@ from tokenward.schemas import (
     RegisterRequest,
     TokenPayload,
 )
-from tokenward.tokens import LocalVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,12 +242,5 @@ def _verifier_of_the_header() -> TokenVerifier:
     raise ConfigurationError(msg)
 
 
-def _local(service: AuthService) -> LocalVerifier:
-    return LocalVerifier(
-        service.keys,
-        issuer=service.issuer,
-        audience=service.audience,
-        users=service.users,
-        tokens=service.tokens,
-        clock=service.clock,
-    )
+def _local(service: AuthService) -> TokenVerifier:
+    return build_verifier(LocalEntry(type="local"), service=service)
