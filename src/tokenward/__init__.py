@@ -1,4 +1,4 @@
-"""tokenward protects Flask, Django and any WSGI application with bearer tokens."""
+"""tokenward protects Flask and any other WSGI application with bearer tokens."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tokenward import _fork, tokens
-from tokenward.authenticator import Authenticator, Credential, authorization, in_force
+from tokenward.authenticator import Authenticator, Credential, authorization, put_in_force
 from tokenward.by_issuer import ByIssuer
 from tokenward.config import build_authenticator, build_service, build_verifier
 from tokenward.config.settings import LocalEntry, Settings, as_settings
@@ -67,10 +67,13 @@ class _Defaults:
             return self._service
 
     def authenticator(self) -> Authenticator:
+        override = put_in_force()
+        if override is not None:
+            return override
         with self._lock:
             if self._authenticator is None:
                 self._authenticator = self._make_authenticator()
-            return in_force(self._authenticator)
+            return self._authenticator
 
     def _make_authenticator(self) -> Authenticator:
         if self._settings is None and self._service is not None:
@@ -220,7 +223,7 @@ def get_validated_token_payload(token: str) -> TokenPayload:
         InvalidToken: The token is refused.
         AuthServiceUnavailable: The store cannot be asked.
     """
-    return TokenPayload.model_validate(thaw(_local(_service()).verify(token).claims))
+    return tokens.payload_of(_local(_service()).verify(token).claims)
 
 
 def get_user_repository() -> UserRepository:

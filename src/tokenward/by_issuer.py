@@ -101,7 +101,11 @@ class ByIssuer:
             InvalidToken: The issuer is not registered, or its verifier refuses.
             AuthServiceUnavailable: Nobody could decide.
         """
-        return self.verifier_for(token).verify(token, live=live)
+        verifier = self.verifier_for(token)
+        principal = verifier.verify(token, live=live)
+        if verifier is self.otherwise:
+            self._check_speaker(principal, self._verifier_of(principal.issuer))
+        return principal
 
     def cached(self, token: str, /) -> Principal | None:
         """Return the cached decision, or ``None`` where I/O or the function would be needed.
@@ -112,6 +116,10 @@ class ByIssuer:
         verifier = self._route(token, may_ask=False)
         cached = getattr(verifier, "cached", None)
         principal: Principal | None = None if cached is None else cached(token)
+        if principal is not None and verifier is self.otherwise:
+            if self._ask is not None and self._asked.cached(principal.issuer.encode()) is None:
+                return None
+            self._check_speaker(principal, self._verifier_of(principal.issuer))
         return principal
 
     def verifier_for(self, token: str) -> TokenVerifier:
@@ -122,6 +130,18 @@ class ByIssuer:
             AuthServiceUnavailable: The function given for the verifiers failed.
         """
         return self._route(token)
+
+    def _check_speaker(self, principal: Principal, owner: TokenVerifier | None) -> None:
+        # Whoever answers for opaque tokens may name any issuer; one that has a verifier of its own
+        # speaks for itself, or two servers could make the same identity.
+        if owner is not None and owner is not self.otherwise:
+            raise _unknown(principal.issuer)
+
+    def _verifier_of(self, issuer: str) -> TokenVerifier | None:
+        try:
+            return self._registered_for(issuer, may_ask=True)
+        except InvalidToken:
+            return None
 
     @overload
     def _route(self, token: str) -> TokenVerifier: ...
@@ -137,6 +157,9 @@ class ByIssuer:
             return self.otherwise
         if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARACTERS:
             raise _unknown(issuer)
+        return self._registered_for(issuer, may_ask=may_ask)
+
+    def _registered_for(self, issuer: str, *, may_ask: bool) -> TokenVerifier | None:
         verifier = self._registered.get(issuer)
         if verifier is not None:
             return verifier

@@ -169,8 +169,8 @@ class _Late:
         self._exchange = exchange
 
     def __iter__(self) -> Iterator[bytes]:
-        chunks = iter(self._body)
         try:
+            chunks = iter(self._body)
             first = next(chunks)
         except StopIteration:
             return

@@ -105,7 +105,7 @@ def test_2_2_active_token_is_described(ask, service, token):
     user = service.users.get_by_username("alice")
     status, answer, headers = ask(f"token={token}")
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert headers["Cache-Control"] == "no-store"
+    assert headers["Cache-Control"] == "private, no-cache"
     assert answer["active"] is True
     assert answer["scope"] == "read write"
     assert answer["username"] == "alice"

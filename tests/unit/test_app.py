@@ -576,3 +576,12 @@ def test_importing_makes_nothing():
     )
 
     assert (0, "None\n", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_a_payload_of_odd_claims_is_an_invalid_token(configured):
+    """Claims that our own tokens never have; no foreign exception, nothing of them repeated."""
+    user = app.register_user(ADA)
+    token = app.create_access_token({"sub": user.id, "scope": ["a", "b"]})
+    with pytest.raises(InvalidToken) as caught:
+        app.get_validated_token_payload(token)
+    assert "malformed" == caught.value.reason

@@ -352,3 +352,27 @@ def test_a_router_that_could_not_work_is_a_configuration_error(verifiers, option
     """It fails when the program starts."""
     with pytest.raises(ConfigurationError):
         ByIssuer(verifiers, **options)
+
+
+@pytest.mark.parametrize("callable_form", [False, True])
+def test_who_answers_for_opaque_tokens_cannot_speak_for_a_registered_issuer(callable_form):
+    """Two servers must not be able to make one identity; an issuer of nobody else's is welcome."""
+    registered = {ONE: Recorder("one")}
+    other = Recorder("opaque", cached=Principal("a", issuer=ONE))
+    other.principal = Principal("a", issuer=ONE)
+    verifiers = registered.get if callable_form else registered
+    routed = ByIssuer(verifiers, otherwise=other)
+    assert "unknown_issuer" == reason(routed, "opaque-token")
+    with pytest.raises(InvalidToken):
+        routed.cached("opaque-token")
+    other.principal = Principal("a", issuer=TWO)
+    assert routed.verify("opaque-token") is other.principal
+
+
+def test_who_answers_for_opaque_tokens_may_be_registered_too():
+    """One server for its JWTs and for its opaque tokens."""
+    server = Recorder("server", cached=Principal("a", issuer=ONE))
+    server.principal = Principal("a", issuer=ONE)
+    routed = ByIssuer({ONE: server}, otherwise=server)
+    assert routed.verify("opaque-token") is server.principal
+    assert ONE == routed.cached("opaque-token").issuer

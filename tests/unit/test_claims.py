@@ -724,3 +724,19 @@ def test_what_is_accepted_keeps_to_the_policy(claims):
     assert "orders" == aud or "orders" in aud
     assert NOW < claims["exp"] + 30
     assert claims.get("cnf") is None
+
+
+def test_check_sees_plain_json_of_its_own():
+    """Lists as lists, whether the claims are fresh or frozen; changing them changes nothing."""
+    seen = []
+
+    def check(claims):
+        seen.append(dict(claims))
+        claims["tenants"].append("other")
+
+    policy = ClaimsPolicy(audience=None, check=check)
+    fresh = {"sub": "a", "tenants": ["acme"]}
+    policy.check_claims(fresh, now=0)
+    policy.check_claims(policy.principal(fresh).claims, now=0)
+    assert [["acme", "other"]] * 2 == [claims["tenants"] for claims in seen]
+    assert ["acme"] == fresh["tenants"]

@@ -696,7 +696,6 @@ class TestDoctor:
         text = alice.read_text("utf-8").replace("https://auth.example", "http://127.0.0.1:8000")
         alice.write_text(text.replace("[service]", '[service]\nregistration = "open"') + CLIENT)
         alice.chmod(0o644)
-        (folder / "keys.secret").chmod(0o644)
         status, out, _ = run("doctor", "--config", alice)
         assert 0 == status
         assert SECRET not in out
@@ -704,11 +703,20 @@ class TestDoctor:
         assert {
             str(alice),
             "service.clients[0].client_secret",
-            "service.keys.secrets[0]",
             "service.issuer",
             "service.registration",
             "service.password.bcrypt_cost",
         } == warned
+
+    def test_keys_from_before_the_secrets_are_said_to_be_unsealed(self, run, config, folder):
+        """Secrets in the configuration seal nothing that stands in the store already."""
+        text = config.read_text("utf-8")
+        config.write_text("\n".join(li for li in text.splitlines() if "secrets" not in li), "utf-8")
+        run("store", "init", "--config", config)
+        assert ", unsealed, in a file" in run("doctor", "--config", config)[1]
+        config.write_text(text, "utf-8")
+        warned = [li for li in run("doctor", "--config", config)[1].splitlines() if "unseal" in li]
+        assert ["warn service.keys.secrets:"] == [" ".join(li.split()[:2]) for li in warned]
 
     def test_what_is_broken_fails(self, run, config, folder):
         """No store; one that others can read; keys that do not open: exit 1."""
@@ -786,7 +794,11 @@ def test_a_store_that_cannot_be_written_is_said_to_be(run):
         folder = Path(name)
         config = folder / "tokenward.toml"
         config.write_text(CONFIG.format(folder=folder), "utf-8")
-        (folder / "keys.secret").write_text(SECRET, "utf-8")
+        secret = folder / "keys.secret"
+        secret.write_text(SECRET, "utf-8")
+        secret.chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(secret, 65_534, -1)
         folder.chmod(0o555)
         importlib.import_module("tokenward.repositories.sqlite")
         # Root may write anywhere.
@@ -813,3 +825,28 @@ def test_the_program_is_the_command_and_the_module():
             [*command, "--help"], capture_output=True, text=True, check=True, timeout=30
         )
         assert done.stdout.startswith("usage: tokenward ")
+
+
+def test_a_secret_of_the_keys_that_others_may_read_stops_everything(run, config, folder):
+    """Whoever reads it opens the signing keys: exit 2, with the command that closes it."""
+    (folder / "keys.secret").chmod(0o640)
+    for command in (("check-config",), ("store", "init", "--config"), ("serve", "--config")):
+        status, out, err = run(*command, config)
+        assert (2, "") == (status, out)
+        assert f"chmod 600 {folder}/keys.secret" in err
+    assert not (folder / "store.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("https://auth.example", "http://auth.example"), ("sqlite:///", "redis:")],
+    ids=["issuer", "store"],
+)
+def test_a_wrong_service_makes_no_store(run, config, folder, before, after):
+    """An issuer that is http, or a store of no known kind, is refused before anything is made."""
+    config.write_text(config.read_text("utf-8").replace(before, after), "utf-8")
+    for command in (("check-config",), ("store", "init", "--config")):
+        status, out, err = run(*command, config)
+        assert (2, "") == (status, out)
+        assert 1 == len(err.splitlines())
+    assert [] == list(folder.glob("*.db"))

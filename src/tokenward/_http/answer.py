@@ -44,6 +44,9 @@ def read_body(raw: Any, *, max_bytes: int) -> bytes:
 
 
 def _decoded(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    # Nothing is nothing in every encoding; proxies do label an empty 401.
+    if not body:
+        return body
     match encoding.strip().lower():
         case "" | "identity":
             return body

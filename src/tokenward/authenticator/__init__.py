@@ -12,6 +12,7 @@ from tokenward.authenticator.core import (
     Credential,
     in_force,
     overridden,
+    put_in_force,
 )
 from tokenward.authenticator.requirement import Requirement
 from tokenward.authenticator.rules import is_preflight
@@ -36,4 +37,5 @@ __all__ = [
     "in_force",
     "is_preflight",
     "overridden",
+    "put_in_force",
 ]

@@ -157,7 +157,7 @@ class Authenticator:
                 token = credential.source.read(headers, query)
                 if token is None:
                     continue
-                principal = credential.verifier.verify(token, live=live)
+                principal = _somebody(credential.verifier.verify(token, live=live))
                 if credential.ambient:
                     self._check_site(principal, method, headers)
             except AuthError as error:
@@ -177,7 +177,8 @@ class Authenticator:
                     query = environ.get("QUERY_STRING")
                     if query:
                         refuse_query_token(query)
-                    return Authentication(self._verify(token, live=live), self._bearer)
+                    principal = _somebody(self._verify(token, live=live))
+                    return Authentication(principal, self._bearer)
             except AuthError as error:
                 _refuse(self._bearer, error)
         return self.authenticate(
@@ -202,15 +203,19 @@ class Authenticator:
             AuthError: As `authenticate`, for what is known without I/O.
         """
         for credential in self.credentials:
-            token = credential.source.read(headers, query)
-            if token is None:
-                continue
-            cached = getattr(credential.verifier, "cached", None)
-            principal: Principal | None = None if cached is None else cached(token)
-            if principal is None:
-                return None
-            if credential.ambient:
-                self._check_site(principal, method, headers)
+            try:
+                token = credential.source.read(headers, query)
+                if token is None:
+                    continue
+                cached = getattr(credential.verifier, "cached", None)
+                principal: Principal | None = None if cached is None else cached(token)
+                if principal is None:
+                    return None
+                _somebody(principal)
+                if credential.ambient:
+                    self._check_site(principal, method, headers)
+            except AuthError as error:
+                _refuse(credential, error)
             return Authentication(principal, credential)
         raise NotAuthenticated
 
@@ -226,6 +231,13 @@ class Authenticator:
         # A service token is in no browser.
         if method not in SAFE_METHODS and principal.kind != "service":
             self._origins.check(headers)
+
+
+def _somebody(principal: Principal) -> Principal:
+    # A verifier that means to refuse must raise; one that returns nobody must not let anybody in.
+    if not getattr(principal, "is_authenticated", False):
+        raise InvalidToken("the verifier returned nobody, and did not raise", reason="no_subject")
+    return principal
 
 
 def _refuse(credential: Credential, error: AuthError) -> NoReturn:
@@ -264,6 +276,11 @@ class _Overrides:
 
 
 _overrides = _Overrides()
+
+
+def put_in_force() -> Authenticator | None:
+    """Return the authenticator that a test has put in force, if one has."""
+    return _overrides.stack[-1] if _overrides.stack else None
 
 
 def in_force(authenticator: Authenticator) -> Authenticator:

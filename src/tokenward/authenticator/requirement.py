@@ -80,6 +80,7 @@ def _collected(values: Iterable[str], what: str) -> tuple[str, ...]:
 
 
 def _some(all_of: tuple[str, ...], any_of: Iterable[str], decorator: str) -> tuple[str, ...]:
+    any_of = _collected(any_of, "any_of")
     # A decorator without arguments would guard nothing, and a bare one would take the view
     # itself for a name.
     if not all(isinstance(name, str) for name in all_of) or not (all_of or any_of):
@@ -87,4 +88,4 @@ def _some(all_of: tuple[str, ...], any_of: Iterable[str], decorator: str) -> tup
             f"@{decorator} needs names: @{decorator}('a', 'b') for all of them, or "
             f"@{decorator}(any_of=('a', 'b')) for one of them."
         )
-    return _collected(any_of, "any_of")
+    return any_of

@@ -5,7 +5,8 @@ whether they are meant for us, now, and as an access token (RFC 7519, section 4.
 section 4; RFC 8725, sections 3.8 to 3.12).
 """
 
+from tokenward.claims.kinds import refuse_other_kinds
 from tokenward.claims.policy import ClaimsPolicy
 from tokenward.claims.reading import scopes_of
 
-__all__ = ["ClaimsPolicy", "scopes_of"]
+__all__ = ["ClaimsPolicy", "refuse_other_kinds", "scopes_of"]

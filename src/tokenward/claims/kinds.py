@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tokenward._log import shown
@@ -20,17 +20,23 @@ def full_type(typ: str) -> str:
     return lowered if "/" in lowered else f"application/{lowered}"
 
 
-def refuse_other_kinds(claims: Mapping[str, Any]) -> None:
+def refuse_other_kinds(
+    claims: Mapping[str, Any], *, uses: Collection[str] = frozenset({"access"})
+) -> None:
     """Refuse what only ID, refresh and logout tokens say (RFC 8725, section 3.11).
+
+    Args:
+        claims: What the issuer said.
+        uses: What ``token_use`` may be.
 
     Raises:
         InvalidToken: With the reason ``wrong_type``.
     """
     typ = claims.get("typ")
     if isinstance(typ, str) and typ.lower() in _OTHER_KINDS:
-        raise wrong_type("an access token", f"the payload typ {typ}")
+        raise wrong_type("an access token", f"the payload typ {shown(typ)}")
     use = claims.get("token_use")
-    if use is not None and use != "access":
+    if use is not None and (not isinstance(use, str) or use not in uses):
         raise wrong_type("the token_use access", use)
     for name in ("token_type", "type"):
         kind = claims.get(name)

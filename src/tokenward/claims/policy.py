@@ -30,7 +30,7 @@ from tokenward.errors import (
     InvalidToken,
     TokenExpired,
 )
-from tokenward.principal import Principal, freeze
+from tokenward.principal import Principal, freeze, thaw
 
 if TYPE_CHECKING:
     from tokenward.schemas import PublicUser
@@ -124,7 +124,8 @@ class ClaimsPolicy:
             hint = "the token is bound to a key (cnf), and this verifier cannot check the binding"
             raise InvalidClaim("cnf", None, claims["cnf"], hint, reason="sender_constrained")
         if self.check is not None:
-            _run_check(self.check, claims)
+            # Plain JSON, and a copy: the same from every verifier, not the principal's own.
+            _run_check(self.check, thaw(claims))
 
     def principal(
         self,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -20,6 +20,7 @@ from waitress.server import create_server
 
 from tokenward._log import shown
 from tokenward.bearer import error_response
+from tokenward.cli.malformed import Channel
 from tokenward.commands.setup import service_section
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.passwords import limit_hashing
@@ -142,7 +143,8 @@ class Server:
             "max_request_body_size": _MAX_BODY_BYTES,
             "max_request_header_size": _MAX_HEADER_BYTES,
         }
-        self._server: Any = create_server(self._answer, map=self._sockets, **options)
+        self._server = cast("Any", create_server(self._answer, map=self._sockets, **options))
+        self._server.channel_class = Channel
 
     @property
     def url(self) -> str:

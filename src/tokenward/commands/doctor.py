@@ -173,9 +173,14 @@ def _store(section: ServiceSection) -> Iterator[Finding]:
         yield Finding("ok", setting, f"opens, and only its owner can; users: {users}")
         keys = KeyRing.load(repositories.keys, sealer=sealer_of(section))
         kid = keys.current.kid or ""
-        sealed = "sealed" if section.keys.secrets else "unsealed, in a file for its owner only"
+        plain = not all(stored.is_sealed for stored in repositories.keys.load()[1])
+        sealed = "unsealed, in a file for its owner only" if plain else "sealed"
         found = f"signs as {kid}, {len(keys.kids())} published, {sealed}"
-        yield Finding("ok", "service.keys", found)
+        if plain and section.keys.secrets:
+            advice = f"{found}; the secrets seal the keys that are made from now on"
+            yield Finding("warn", "service.keys.secrets", advice)
+        else:
+            yield Finding("ok", "service.keys", found)
     except ConfigurationError as error:
         yield Finding("FAIL", "service.keys", str(error))
     except AuthServiceUnavailable as error:

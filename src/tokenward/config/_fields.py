@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -85,6 +86,19 @@ def _from_file(path: str) -> str:
     return text.rstrip("\r\n")
 
 
+def _keep_to_the_owner(value: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(value.get("file"), str):
+        path = Path(value["file"])
+        try:
+            mode = path.stat().st_mode
+        except (OSError, ValueError):
+            return value  # reading it says what is wrong
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            msg = f"the secret file {path} is open to other users; run: chmod 600 {path}"
+            raise ValueError(msg)
+    return value
+
+
 def _none_in_toml(value: Any) -> Any:
     # TOML has no null; false cannot be an audience, so nothing is turned off by accident.
     return None if value is False else value
@@ -96,6 +110,9 @@ def _list_of_one(value: Any) -> Any:
 
 Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
 """A literal, ``{"env": NAME}`` or ``{"file": PATH}``; read when the settings are."""
+
+OwnSecret = Annotated[Secret, BeforeValidator(_keep_to_the_owner)]
+"""A `Secret` whose file, if it is one, nobody else may read: it opens the signing keys."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
 """A string, or a sequence of strings."""

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tokenward._seal import check_secret
-from tokenward.config._fields import Audience, Names, Secret, Section, one_line, says
+from tokenward.config._fields import Audience, Names, OwnSecret, Secret, Section, one_line, says
 from tokenward.errors import ConfigurationError
+from tokenward.repositories import check_store_url
+from tokenward.service.metadata import check_issuer
 
 CONFIG_VARIABLE = "TOKENWARD_CONFIG"
 
@@ -103,7 +105,7 @@ class KeysSection(Section):
     """The signing keys; with ``secrets``, newest first, they are sealed in the store."""
 
     algorithm: Literal["ES256", "RS256", "PS256", "EdDSA"] = "ES256"
-    secrets: tuple[Secret, ...] = ()
+    secrets: tuple[OwnSecret, ...] = ()
 
     @field_validator("secrets")
     @classmethod
@@ -147,6 +149,17 @@ class ServiceSection(Section):
     password: PasswordSection = PasswordSection()
     clients: tuple[ClientSection, ...] = ()
     access_token_lifetime: Count = 900
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        return check_issuer(issuer)
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_store(cls, store: str) -> str:
+        check_store_url(store)
+        return store
 
     @field_validator("clients")
     @classmethod
@@ -256,4 +269,6 @@ def _sentence(error: Any) -> str:
         message = "is missing"
         if path and path[-1] == "audience" and path[0] == "credentials":
             message += f"; {_NONE_ADVICE}"
+        if path and path[-1] == "introspection_endpoint":
+            message += "; it is not discovered from an issuer"
     return one_line(path, message)

@@ -32,6 +32,9 @@ PUBLIC_MAX_AGE = 300
 """Seconds for which keys and metadata may be kept; a next key is published at least this long."""
 
 _NO_STORE = ("Cache-Control", "no-store")
+# An answer about a token holds no token, and whoever asked may remember it for a while (RFC 7662,
+# section 4): `no-store` would have every verifier ask every time.
+_FOR_THE_ASKER = ("Cache-Control", "private, no-cache")
 _PUBLIC = ("Cache-Control", f"public, max-age={PUBLIC_MAX_AGE}")
 _VARY = ("Vary", "Authorization")
 
@@ -73,7 +76,7 @@ def introspect(service: AuthService, request: Request) -> Response:
     if token is None:
         raise InvalidRequest({"token": "is required"}, reason="token_missing")
     return _answer(
-        service.introspect_token(token, client=client).model_dump(mode="json"), _NO_STORE
+        service.introspect_token(token, client=client).model_dump(mode="json"), _FOR_THE_ASKER
     )
 
 

@@ -13,7 +13,7 @@ from flask import Flask, Response, after_this_request
 from tokenward.authenticator import EnvironHeaders, Requirement, in_force, is_preflight
 from tokenward.bearer import error_response
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
-from tokenward.flask._state import Seen, app_state, keep, seen_in, this_app, this_request
+from tokenward.flask._state import Seen, app_state, forget, keep, seen_in, this_app, this_request
 from tokenward.principal import ANONYMOUS
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ PUBLIC = "__tokenward_public__"
 REQUIREMENT = "__tokenward_requirement__"
 
 AUTHENTICATED = Requirement()
-OPTIONAL = Requirement(optional=True)
 
 _signals = Namespace()
 user_authenticated = _signals.signal(
@@ -102,7 +101,13 @@ def _deny_by_default() -> None:
     ):
         return
     declared: Requirement | None = getattr(view, REQUIREMENT, None)
-    authorize(OPTIONAL if declared is not None and declared.optional else AUTHENTICATED)
+    authorize(AUTHENTICATED if declared is None else _admission(declared))
+
+
+@cache
+def _admission(declared: Requirement) -> Requirement:
+    # What is demanded of whoever comes in is the guard's business; here it is only who that is.
+    return Requirement(optional=declared.optional, live=declared.live)
 
 
 def _authenticate(now: Request, requirement: Requirement, *, again: bool) -> Seen | None:
@@ -110,7 +115,10 @@ def _authenticate(now: Request, requirement: Requirement, *, again: bool) -> See
     if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight("OPTIONS", EnvironHeaders(environ)):
         return None
     authenticator = in_force(app_state().authenticator)
-    if not again:
+    if again:
+        # What was decided before counts no more, whatever the issuer says now.
+        forget()
+    else:
         after_this_request(_vary(authenticator.vary))
     try:
         authentication = authenticator.authenticate_environ(environ, live=requirement.live)

@@ -90,6 +90,11 @@ def seen_in(now: Request) -> Seen | None:
     return seen if seen is not None and seen.request is now else None
 
 
+def forget() -> None:
+    """Forget who the current request is from."""
+    _g().pop("tokenward", None)
+
+
 def keep(seen: Seen) -> None:
     """Keep ``seen`` for the rest of its request."""
     _g().tokenward = seen

@@ -53,6 +53,11 @@ class IntrospectionClient:
         transport: Sends the requests instead of the built-in one; then none of the transport's
             arguments above applies.
 
+    Attributes:
+        introspection_endpoint: As given.
+        shown_endpoint: The same without its query, for logs.
+        timeout: As given.
+
     Raises:
         ConfigurationError: The endpoint is not a usable URL, or a number makes no sense.
     """
@@ -77,6 +82,8 @@ class IntrospectionClient:
         self.introspection_endpoint = check_url(
             introspection_endpoint, what="introspection_endpoint", verify_tls=verify_tls
         )
+        # A query may hold a key, and hints and principals go to logs.
+        self.shown_endpoint = self.introspection_endpoint.partition("?")[0]
         if not 0 < timeout < math.inf:
             msg = "timeout is a number of seconds, more than 0"
             raise ConfigurationError(msg)
@@ -117,8 +124,7 @@ class IntrospectionClient:
             headers={"Accept": "application/json"},
             form={"token": token, **self._hint},
         )
-        request = self._client_auth.apply(request)
-        response = self._transport.send(request, deadline=now + self.timeout)
+        response = self._transport.send(self._authenticated(request), deadline=now + self.timeout)
         if response.status != 200:
             raise self._refusal(response)
         return self._read(response)
@@ -130,6 +136,15 @@ class IntrospectionClient:
     def __reduce__(self) -> NoReturn:
         msg = "an IntrospectionClient holds secrets and sockets: make one in each process"
         raise TypeError(msg)
+
+    def _authenticated(self, request: Request) -> Request:
+        try:
+            return self._client_auth.apply(request)
+        except AuthError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a way to authenticate of your own
+            hint = f"client_auth failed with {type(error).__name__}"
+        raise AuthServiceUnavailable(hint, reason="client_auth")
 
     def _read(self, response: Response) -> Answer:
         content_type = response.headers.get("content-type", "")
@@ -149,11 +164,11 @@ class IntrospectionClient:
         report = getattr(self._transport, "report_unreadable", None)
         if report is not None:
             report(self.introspection_endpoint)
-        hint = f"{self.introspection_endpoint} answered 200 with {what}"
+        hint = f"{self.shown_endpoint} answered 200 with {what}"
         return AuthServiceUnavailable(hint, reason="bad_response")
 
     def _refusal(self, response: Response) -> AuthError:
-        endpoint, status = self.introspection_endpoint, response.status
+        endpoint, status = self.shown_endpoint, response.status
         if status in (401, 403):
             self._refused_until = time.monotonic() + CLIENT_REFUSED_BACK_OFF
             _seldom.log(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward._log import shown
 from tokenward.cache import CacheStats, Entry, LookupCache
-from tokenward.claims import ClaimsPolicy
+from tokenward.claims import ClaimsPolicy, refuse_other_kinds
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.introspection.client import MAX_TOKEN_BYTES, IntrospectionClient, check_token
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tokenward.principal import Principal
     from tokenward.protocols import Clock
 
-_MISMATCHED_CLOCKS = frozenset({"not_yet_valid", "issued_in_future"})
+# A token that is merely early is good in a moment, and so is one after a check that crashed.
+_NOT_KEPT = frozenset({"not_yet_valid", "issued_in_future", "check_failed"})
+# Some servers (Ory Hydra among them) say "access_token".
+_USES = frozenset({"access", "access_token"})
 
 
 class IntrospectionVerifier:
@@ -73,7 +76,7 @@ class IntrospectionVerifier:
             ("max_entries", max_entries),
             ("stale_if_error", stale_if_error),
         ):
-            if not value >= 0:
+            if type(value) not in (int, float) or not value >= 0:
                 msg = f"{name} is a number, 0 or more"
                 raise ConfigurationError(msg)
         self.client = client
@@ -85,7 +88,7 @@ class IntrospectionVerifier:
             roles_claim=roles_claim,
             check=check,
         )
-        self.issuer = issuer if isinstance(issuer, str) else client.introspection_endpoint
+        self.issuer = issuer if isinstance(issuer, str) else client.shown_endpoint
         self._ttl = ttl
         self._negative_ttl = negative_ttl
         self._stale_if_error = stale_if_error
@@ -105,6 +108,8 @@ class IntrospectionVerifier:
             AuthServiceUnavailable: The server cannot be asked, or its answer is none.
         """
         key = _key(token)
+        # With ttl=0 even an answer under way may have been given before this request came.
+        live = live or self._ttl == 0
         if not live:
             # LookupCache.cached, written out: this is the path of nearly every request.
             cache = self._cache
@@ -118,12 +123,11 @@ class IntrospectionVerifier:
             principal = self._cache.cached(key)
             if principal is not None:
                 return principal
-        # With ttl=0 an answer that is under way may have been given before this request came.
         return self._cache.look_up(
             key,
             partial(self._load, token),
             patience=self.client.timeout,
-            live=live or self._ttl == 0,
+            live=live,
         )
 
     def cached(self, token: str, /) -> Principal | None:
@@ -182,8 +186,7 @@ class IntrospectionVerifier:
     def _refused(
         self, refusal: InvalidToken, started: float, *, storable: bool
     ) -> Entry[Principal]:
-        # A token that is merely early is good in a moment.
-        keep = storable and refusal.reason not in _MISMATCHED_CLOCKS
+        keep = storable and refusal.reason not in _NOT_KEPT
         ends = started + self._negative_ttl if keep else started
         return Entry(None, stored=started, ends=ends, refusal=refusal)
 
@@ -210,7 +213,4 @@ def _refuse_other_types(claims: Mapping[str, Any]) -> None:
         hint = f"expected the token_type Bearer, got {shown(token_type)}"
         raise InvalidToken(hint, reason="wrong_type")
     # Servers that introspect refresh and ID tokens as active say so in members of their own.
-    typ, use = str(claims.get("typ", "")).lower(), str(claims.get("token_use", "")).lower()
-    if typ in {"id", "refresh", "offline", "logout"} or use in {"refresh", "refresh_token", "id"}:
-        hint = f"expected an access token, got {shown(typ or use)}"
-        raise InvalidToken(hint, reason="wrong_type")
+    refuse_other_kinds(claims, uses=_USES)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("tokenward.keys")
 _seldom = OncePerMinute(_logger)
 
-_PEM_START = b"-----BEGIN "
 _ORDER = {"current": 0, "next": 1, "retired": 2}
 
 
@@ -127,7 +126,7 @@ def open_key(stored: StoredKey, sealer: Sealer | None) -> Key:
     """
     name = f"The signing key {shown(stored.kid)}"
     pem = stored.material
-    if not pem.startswith(_PEM_START):
+    if stored.is_sealed:
         if sealer is None:
             raise ConfigurationError(
                 f"{name} is sealed, and there is no secret to open it with; give the one that "

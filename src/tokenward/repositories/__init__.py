@@ -44,6 +44,7 @@ __all__ = [
     "StoredKey",
     "TokenRepository",
     "UserRepository",
+    "check_store_url",
     "open_repositories",
 ]
 
@@ -85,15 +86,27 @@ def open_repositories(
             used as it is; the message says what to do.
         AuthServiceUnavailable: The store is busy.
     """
-    scheme, separator, rest = str(url).partition("://")
-    if separator and scheme == "sqlite":
+    scheme, rest = check_store_url(url)
+    if scheme == "sqlite":
         from tokenward.repositories.sqlite import open_sqlite  # noqa: PLC0415 - see _HOMES
 
-        return open_sqlite(_path(rest), create=create, bcrypt_cost=bcrypt_cost, clock=clock)
-    if separator and scheme == "memory" and not rest:
-        from tokenward.repositories.memory import open_memory  # noqa: PLC0415 - see _HOMES
+        return open_sqlite(rest, create=create, bcrypt_cost=bcrypt_cost, clock=clock)
+    from tokenward.repositories.memory import open_memory  # noqa: PLC0415 - see _HOMES
 
-        return open_memory(bcrypt_cost=bcrypt_cost, clock=clock)
+    return open_memory(bcrypt_cost=bcrypt_cost, clock=clock)
+
+
+def check_store_url(url: str) -> tuple[str, str]:
+    """Return the scheme of a store's URL, and the path behind it.
+
+    Raises:
+        ConfigurationError: No store has such a URL.
+    """
+    scheme, separator, rest = str(url).partition("://")
+    if separator and scheme == "sqlite":
+        return scheme, _path(rest)
+    if separator and scheme == "memory" and not rest:
+        return scheme, ""
     # The rest of the URL may hold a password.
     given = f"{shown(scheme)}://…" if separator else "What has no scheme"
     msg = f"{given} is no URL of a store; write {_SUPPORTED}."

@@ -231,6 +231,11 @@ class StoredKey:
     created_at: int
     published_until: int | None = None
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether ``material`` is of no use without a secret."""
+        return not self.material.startswith(b"-----BEGIN ")
+
 
 class KeyRepository(ABC):
     """Where signing keys are kept, all under one version number."""

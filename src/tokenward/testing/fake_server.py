@@ -160,7 +160,7 @@ class FakeAuthorizationServer:
             self._issued[token] = payload
         return token
 
-    def rotate(self, *, keep: bool = True) -> None:
+    def rotate(self, keep: bool = True) -> None:  # noqa: FBT001, FBT002 - rotate(False) reads well
         """Sign with a new key from now on.
 
         Args:
@@ -178,10 +178,10 @@ class FakeAuthorizationServer:
     def fail(
         self,
         path: str,
-        *,
         status: int | None = 503,
         times: int = 1,
         delay: float = 0,
+        *,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> None:

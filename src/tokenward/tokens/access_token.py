@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tokenward import _jose
 from tokenward.claims import ClaimsPolicy
 from tokenward.errors import ConfigurationError, InvalidClaim, InvalidToken
+from tokenward.principal import thaw
 
 if TYPE_CHECKING:
     from tokenward._jose import KeySet, Unverified
@@ -111,8 +112,6 @@ def get_jwt_payload(
     Raises:
         InvalidToken: It is none, or has expired.
     """
-    from tokenward.schemas import TokenPayload  # noqa: PLC0415 - pydantic, on the first use only
-
     policy = ClaimsPolicy(audience=audience, issuer=issuer, required=REQUIRED, token_types=(TYPE,))
     unverified = check_signature(token, keys.key_set, policy)
     claims = unverified.claims
@@ -121,11 +120,22 @@ def get_jwt_payload(
         if configured is None and name in claims:
             hint = f"the token has an {name}, and none is expected: name it to the call"
             raise InvalidClaim(name, None, claims[name], hint, reason=_REASONS[name])
+    return payload_of(claims)
+
+
+def payload_of(claims: Mapping[str, Any]) -> TokenPayload:
+    """Return checked claims as a payload.
+
+    Raises:
+        InvalidToken: A claim is not of the type that our own tokens have.
+    """
+    from tokenward.schemas import TokenPayload  # noqa: PLC0415 - pydantic, on the first use only
+
     try:
-        return TokenPayload.model_validate(claims)
+        return TokenPayload.model_validate(thaw(claims))
     except ValueError:
         hint = "a claim is not of the type that our own tokens have"
-        raise InvalidToken(hint, reason="malformed") from None
+    raise InvalidToken(hint, reason="malformed")
 
 
 def check_signature(token: object, key_set: KeySet, policy: ClaimsPolicy) -> Unverified:

@@ -24,7 +24,7 @@ from tokenward.errors import (
     NotAuthenticated,
     TokenExpired,
 )
-from tokenward.principal import Principal
+from tokenward.principal import ANONYMOUS, Principal
 from tokenward.testing import StubVerifier
 
 ALICE = Principal("alice")
@@ -376,3 +376,38 @@ def test_an_override_ends_with_an_error_too(both):
     with pytest.raises(ZeroDivisionError), overridden(Authenticator()):
         raise ZeroDivisionError
     assert in_force(both) is both
+
+
+class Returning:
+    """A verifier that returns what a verifier must not return."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def verify(self, _token, /, *, live=False):
+        return self.what
+
+    def cached(self, _token, /):
+        return self.what
+
+
+@pytest.mark.parametrize("what", [None, ANONYMOUS], ids=["none", "anonymous"])
+def test_a_verifier_that_returns_nobody_lets_nobody_in(what):
+    """It should have raised; whoever sent the token is refused all the same."""
+    authenticator = Authenticator(Credential(authorization(), Returning(what)))
+    headers = {"Authorization": "Bearer alice"}
+    for decide in (
+        lambda: authenticator.authenticate(headers),
+        lambda: authenticator.authenticate_environ(
+            {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": "Bearer alice"}
+        ),
+    ):
+        with pytest.raises(InvalidToken):
+            decide()
+
+
+def test_cached_turns_a_verifiers_not_authenticated_into_a_refusal():
+    """Something was presented, as in `authenticate`."""
+    authenticator = Authenticator(Credential(authorization(), Returning(ANONYMOUS)))
+    with pytest.raises(InvalidToken):
+        authenticator.cached({"Authorization": "Bearer alice"})

@@ -78,3 +78,9 @@ def test_requirements_are_values():
     assert Requirement(scopes=["a"]) == Requirement(scopes=("a",))
     with pytest.raises(AttributeError):
         Requirement().optional = True
+
+
+def test_names_that_turn_out_to_be_none_are_a_configuration_error():
+    """An empty generator is as empty as an empty list."""
+    with pytest.raises(ConfigurationError):
+        Requirement.of_roles((), (name for name in ()))

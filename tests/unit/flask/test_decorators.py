@@ -260,3 +260,40 @@ def test_the_token_is_at_hand_for_calls_to_other_services(app, get):
     assert get("/", "alice").text == "alice True"
     assert get("/").text == "None False"
     assert get("/", headers={"Cookie": "session=bob"}).text == "bob True"
+
+
+def test_a_live_refusal_ends_what_was_decided_before(app, auth, get, verifier):
+    """Once the issuer says no, nothing in the request goes by the cached yes."""
+    from tokenward.errors import InvalidToken, TokenRevoked
+    from tokenward.flask import current_principal
+
+    after = []
+
+    @app.get("/")
+    def view():
+        auth.require()
+        verifier._outcomes["alice"] = TokenRevoked()
+        try:
+            auth.require(live=True)
+        except InvalidToken:
+            after.append(current_principal.is_authenticated)
+        auth.require()
+        return "in"
+
+    assert 401 == get("/", "alice").status_code
+    assert [False] == after
+
+
+def test_a_live_view_is_verified_once_under_deny(app, make_authenticator, get, verifier):
+    """The first decision is the live one."""
+    from tokenward.flask import Tokenward
+
+    Tokenward(app, make_authenticator(default_access="deny"))
+
+    @app.get("/")
+    @login_required(live=True)
+    def view():
+        return "in"
+
+    assert 200 == get("/", "alice").status_code
+    assert [("alice", True)] == verifier.calls
