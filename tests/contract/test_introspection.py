@@ -492,6 +492,10 @@ def test_what_real_servers_leave_out(server, make, said, subject):
         (active(typ="ID"), "wrong_type"),
         (active(token_use="refresh_token"), "wrong_type"),
         (active(token_use="id"), "wrong_type"),
+        (active(token_use="id_token"), "wrong_type"),
+        (active(type="refresh"), "wrong_type"),
+        (active(events={}), "wrong_type"),
+        (active(at_hash="z"), "wrong_type"),
     ],
     ids=lambda v: json.dumps(v)[:60],
 )
@@ -1140,3 +1144,70 @@ def test_defaults_are_the_contract():
         "clock": time.time,
     } == {k: v for k, v in verifier.items() if k not in policy}
     assert policy.items() >= {k: v for k, v in verifier.items() if k in policy}.items()
+
+
+def test_no_ttl_asks_after_a_refusal_too(server, make):
+    """``ttl=0`` asks every time, whatever was said before."""
+    server.say(INACTIVE, times=2)
+    server.say(active())
+    verifier = make(server, ttl=0)
+    refused(verifier)
+    refused(verifier)
+
+    assert "u1" == verifier.verify(TOKEN).subject
+    assert 3 == len(server.calls)
+
+
+def test_a_check_that_crashed_is_not_remembered(server, make):
+    """It refuses, and the next request asks again: what it needs may be back."""
+    down = [ConnectionError("a database"), None]
+
+    def check(_claims):
+        error = down.pop(0)
+        if error is not None:
+            raise error
+
+    server.say(active(), times=2)
+    verifier = make(server, check=check)
+
+    assert "check_failed" == refused(verifier).reason
+    assert "u1" == verifier.verify(TOKEN).subject
+
+
+def test_a_query_of_the_endpoint_is_not_shown(stub, make, caplog):
+    """It may hold a key; hints, logs and principals do not."""
+    stub.endpoint += "?api_key=SECRETKEY"
+    stub.say(active())
+    stub.say(b"", status=401)
+    verifier = make(stub)
+    principal = verifier.verify(TOKEN)
+    error = outage(verifier, token=TOKEN + "2")
+
+    assert "https://as.example/introspect" == principal.issuer
+    assert "SECRETKEY" not in error.hint + caplog.text
+
+
+def test_a_client_auth_that_fails_is_an_outage(make):
+    """A way to authenticate of one's own may raise anything; its text goes nowhere."""
+
+    class Broken:
+        def apply(self, request, /):
+            raise KeyError("secret-abc")
+
+    stub = Stub()
+    verifier = IntrospectionVerifier(stub.client(client_auth=Broken()), audience="orders")
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        verifier.verify(TOKEN)
+
+    assert "client_auth" == caught.value.reason
+    assert "secret-abc" not in caught.value.hint
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"ttl": None}, {"ttl": "60"}, {"negative_ttl": True}, {"max_entries": "x"}]
+)
+def test_what_is_no_number_stops_the_program(stub, make, options):
+    """A configuration error, not a TypeError in the middle."""
+    with pytest.raises(ConfigurationError):
+        make(stub, **options)

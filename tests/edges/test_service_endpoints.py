@@ -15,12 +15,16 @@ from flask import Flask, request
 from waitress import wasyncore
 from werkzeug.test import Client as WSGIClient
 
+from tokenward.client_auth import ClientSecretBasic
 from tokenward.clients import Client
 from tokenward.config import Settings
-from tokenward.errors import ConfigurationError
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.flask import Tokenward, auth_service_blueprint
+from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
 from tokenward.keys import KeyRing
+from tokenward.protocols import Response as ProtocolResponse
 from tokenward.repositories import open_repositories
+from tokenward.schemas import LoginRequest
 from tokenward.service import AuthService
 from tokenward.wsgi import auth_service_app, service_app
 
@@ -611,3 +615,44 @@ class TestFlask:
         app.register_blueprint(auth_service_blueprint(service, name="tokens"))
         with app.test_request_context():
             assert app.url_for("tokens.login") == "/login"
+
+
+class InProcess:
+    """A transport that calls the auth service's WSGI application."""
+
+    def __init__(self, service):
+        self.client = WSGIClient(auth_service_app(service))
+        self.asked = 0
+        self.down = False
+
+    def send(self, request, *, deadline):
+        if self.down:
+            raise AuthServiceUnavailable("down", reason="connect_failed")
+        self.asked += 1
+        path = request.url.removeprefix(ISSUER)
+        answer = self.client.post(path, data=dict(request.form), headers=dict(request.headers))
+        headers = {name.lower(): value for name, value in answer.headers}
+        return ProtocolResponse(answer.status_code, headers, answer.data)
+
+    def close(self):
+        pass
+
+
+def test_our_own_verifier_remembers_what_our_own_endpoint_says(service):
+    """A good token and a bad one are asked about once each, and the good one outlives an outage."""
+    transport = InProcess(service)
+    client = IntrospectionClient(
+        f"{ISSUER}/introspect",
+        client_auth=ClientSecretBasic("orders", SECRET),
+        transport=transport,
+    )
+    verifier = IntrospectionVerifier(client, audience="orders")
+    credentials = LoginRequest(username="alice", password=PASSWORD)
+    token = service.login_user(credentials).access_token
+    for _ in range(5):
+        assert verifier.verify(token).username == "alice"
+        with pytest.raises(InvalidToken):
+            verifier.verify("no-token-of-ours")
+    assert transport.asked == 2
+    transport.down = True
+    assert verifier.verify(token).username == "alice"

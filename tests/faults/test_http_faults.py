@@ -411,6 +411,12 @@ def test_known_encodings_are_decoded(encoding, encoded, serve, make_transport, a
     assert ask(make_transport(), server.url).response.body == BODY
 
 
+def test_nothing_is_nothing_in_every_encoding(serve, make_transport, ask):
+    """Proxies label an empty 401 as gzip; it is about our credentials all the same."""
+    server = serve(lambda peer: peer.serve(peer.answer(b"", "Content-Encoding: gzip")))
+    assert ask(make_transport(), server.url).response.body == b""
+
+
 def test_a_body_of_exactly_the_cap_is_read(serve, make_transport, ask):
     """The cap is the largest body that is read, plain and decoded alike."""
     plain = serve(lambda peer: peer.serve(peer.answer(b"x" * 1_000)))

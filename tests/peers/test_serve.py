@@ -1,6 +1,7 @@
 """The auth service as a process: under `tokenward serve` and under gunicorn, stopped and killed."""
 
 import http.client
+import json
 import logging
 import os
 import re
@@ -265,6 +266,30 @@ def hello(environ, start_response):
 
 def connect(server):
     return http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        (b"Content-Length: 1048576\r\n", 413, "payload_too_large"),
+        (b"Content-Length: 99999999999\r\n", 413, "payload_too_large"),
+        (b"Content-Length: abc\r\n", 400, "invalid_request"),
+        (b"Transfer-Encoding: gzip, chunked\r\n", 501, "invalid_request"),
+        (b"X: " + b"x" * 70_000 + b"\r\n", 431, "invalid_request"),
+    ],
+    ids=["1 MiB", "beyond any", "no number", "unknown coding", "header"],
+)
+def test_what_the_server_refuses_has_the_body_of_every_error(started, headers, status, code):
+    """Whatever never reaches the application is answered in JSON too."""
+    server, *_ = started(hello)
+    address = (server.host, int(server.url.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(b"POST /login HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n")
+        with http.client.HTTPResponse(connection) as answer:
+            answer.begin()
+            assert (status, "application/json") == (answer.status, answer.headers["Content-Type"])
+            assert "close" == answer.headers["Connection"]
+            assert code == json.loads(answer.read())["error"]
 
 
 def test_it_answers_and_ends(started):

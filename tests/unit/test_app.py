@@ -39,7 +39,12 @@ from tokenward.schemas import (
     RegisterRequest,
     TokenPayload,
 )
-from tokenward.testing import FakeAuthorizationServer, FakeClock, StubVerifier
+from tokenward.testing import (
+    FakeAuthorizationServer,
+    FakeClock,
+    StubVerifier,
+    override_authenticator,
+)
 
 ADA = RegisterRequest(username="ada", email="ada@example.org", password="123456")
 LOGIN = LoginRequest(username="ada", password="123456")
@@ -585,3 +590,10 @@ def test_a_payload_of_odd_claims_is_an_invalid_token(configured):
     with pytest.raises(InvalidToken) as caught:
         app.get_validated_token_payload(token)
     assert "malformed" == caught.value.reason
+
+
+def test_an_override_needs_no_configuration():
+    """A test that puts an authenticator in force has said all there is to say."""
+    verifier = StubVerifier({"t": Principal("u1", username="ada")})
+    with override_authenticator(Authenticator(Credential(authorization(), verifier))):
+        assert "ada" == ask("t").username

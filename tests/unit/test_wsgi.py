@@ -188,6 +188,19 @@ def test_other_exceptions_pass(when):
         Answer(make(raising(ZeroDivisionError(), when=when)), environ("alice"))
 
 
+def test_an_error_from_a_body_that_cannot_even_begin_is_answered():
+    """A class-based application raises where others yield."""
+
+    class Application:
+        def __init__(self, _environ, _start_response):
+            pass
+
+        def __iter__(self):
+            raise Forbidden
+
+    assert Answer(make(Application), environ("alice")).status == 403
+
+
 def test_a_check_inside_the_application_is_answered():
     """As a view of a framework would have it."""
 
