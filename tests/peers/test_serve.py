@@ -202,7 +202,7 @@ class TestServe:
 
 class TestManyProcesses:
     NAMES = 5
-    TRIES = 12
+    TRIES = 32
 
     def compete(self, urls):
         for number in range(self.NAMES):

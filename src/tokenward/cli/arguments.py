@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 from tokenward.cli import actions
 
 DEFAULT_BIND = "127.0.0.1:8000"
-DEFAULT_THREADS = 16
+DEFAULT_THREADS = 64
+"""Most may wait for a hash while the rest go on answering: a crowd at the login is no 503."""
 
 _INVALID_CHOICE = re.compile(r"invalid choice: .* \((?=choose from)", re.DOTALL)
 _EXIT = "exit status: 0 done, 1 refused, 2 usage or configuration, 3 unavailable"
