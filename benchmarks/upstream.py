@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -80,30 +82,44 @@ class _Server:
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream, contextlib.suppress(OSError):
-            while request_line := stream.readline():
-                length = 0
-                while (line := stream.readline().strip()) != b"":
-                    name, _, value = line.partition(b":")
-                    if name.lower() == b"content-length":
-                        length = int(value)
-                stream.read(length)
-                connection.sendall(self._answer(request_line.split()[1].decode()))
+        # As little work as a server can do, so that it is clients that are compared.
+        with connection, contextlib.suppress(OSError):
+            received = b""
+            while more := connection.recv(65_536):
+                received += more
+                head, end, body = received.partition(b"\r\n\r\n")
+                found = _length(head)
+                if end and len(body) >= (int(found[1]) if found else 0):
+                    received = b""
+                    connection.sendall(self._answer(head.split(b" ", 2)[1].decode()))
 
     def _answer(self, target: str) -> bytes:
-        url = urlsplit(target)
-        status, body = 200, str(self._calls).encode()
-        if url.path == "/introspect":
-            self._calls += 1
-            query = parse_qs(url.query)
-            status = int(query.get("status", ["200"])[0])
-            time.sleep(float(query.get("delay", ["0"])[0]))
-            body = json.dumps(ANSWER).encode()
-        head = (
-            f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body
+        if not target.startswith("/introspect"):
+            return _response(200, str(self._calls).encode())
+        self._calls += 1
+        status, delay = _behaviour(target)
+        if delay:
+            time.sleep(delay)
+        return _response(status, _BODY)
+
+
+_BODY = json.dumps(ANSWER).encode()
+_length = re.compile(rb"content-length: *(\d+)", re.IGNORECASE).search
+
+
+@cache
+def _behaviour(target: str) -> tuple[int, float]:
+    query = parse_qs(urlsplit(target).query)
+    return int(query.get("status", ["200"])[0]), float(query.get("delay", ["0"])[0])
+
+
+@cache
+def _response(status: int, body: bytes) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 if __name__ == "__main__":

@@ -108,8 +108,6 @@ class IntrospectionVerifier:
             AuthServiceUnavailable: The server cannot be asked, or its answer is none.
         """
         key = _key(token)
-        # With ttl=0 even an answer under way may have been given before this request came.
-        live = live or self._ttl == 0
         if not live:
             # LookupCache.cached, written out: this is the path of nearly every request.
             cache = self._cache
@@ -119,6 +117,8 @@ class IntrospectionVerifier:
                 entry.used = True
                 return entry.value  # type: ignore[return-value]  # entries hold acceptances only
         check_token(token, max_bytes=self._max_token_bytes)
+        # With ttl=0 even an answer under way may have been given before this request came.
+        live = live or self._ttl == 0
         if not live:
             principal = self._cache.cached(key)
             if principal is not None:
