@@ -1,4 +1,4 @@
-"""app.py: the plain functions over a default service and authenticator (API 6, 13)."""
+"""app.py: the plain functions over a default service and authenticator."""
 
 import inspect
 import os

@@ -473,7 +473,7 @@ def test_roles(path, claims, roles):
     assert frozenset(roles.split()) == policy.principal(good(**claims)).roles
 
 
-# --- who (API 2)
+# --- who
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""config/: one mapping, read once, validated whole, frozen, silent about secrets (API 11)."""
+"""config/: one mapping, read once, validated whole, frozen, silent about secrets."""
 
 import base64
 import copy
