@@ -40,8 +40,8 @@ def measure(effort: Effort) -> list[Result]:
     token = new_token()
     taken = interleaved(
         {name: _call(app, f"/{name}", token) for name in ("plain", "protected", "personal")},
-        number=500,
-        rounds=effort.rounds(21),
+        number=50,
+        rounds=effort.rounds(201),
     )
     return [
         Result(

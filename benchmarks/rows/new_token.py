@@ -39,8 +39,8 @@ def measure(effort: Effort) -> list[Result]:
 
         taken = interleaved(
             {"tokenward": tokenward, "session": default_session, "floor": floor},
-            number=100,
-            rounds=effort.rounds(15),
+            number=20,
+            rounds=effort.rounds(75),
         )
         verifier.close()
         connection.close()

@@ -9,7 +9,7 @@ import time
 from benchmarks.harness import Effort, Result
 from benchmarks.parts import canned_verifier, new_token
 
-CALLS = 160_000
+CALLS = 200_000
 THREADS = 8
 
 
@@ -38,7 +38,7 @@ def measure(effort: Effort) -> list[Result]:
         return time.perf_counter() - started
 
     ones, eights = [], []
-    for _ in range(effort.rounds(7)):
+    for _ in range(effort.rounds(11)):
         ones.append(seconds(1))
         eights.append(seconds(THREADS))
     one, eight = statistics.median(ones), statistics.median(eights)

@@ -600,3 +600,24 @@ def test_a_name_without_addresses_is_a_failed_connection():
     with pytest.raises(AuthServiceUnavailable) as caught:
         connect([], exchange)
     assert caught.value.reason == "connect_failed"
+
+
+def test_a_request_leaves_in_one_piece(make_transport, ask):
+    """Headers and body travel in one packet, and so in one TLS record."""
+    pieces = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                pieces.append(connection.recv(65_536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        server = threading.Thread(target=answer)
+        server.start()
+        got = ask(make_transport(), f"http://127.0.0.1:{listener.getsockname()[1]}/introspect")
+        server.join()
+    head, _, body = pieces[0].partition(b"\r\n\r\n")
+    assert (b"ok", True) == (got.response.body, head.startswith(b"POST /introspect"))
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert body

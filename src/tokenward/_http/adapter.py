@@ -36,6 +36,24 @@ _MAX_REMEMBERED = 64
 
 class _BoundConnection(HTTPConnection):
     idle_since = 0.0
+    _held: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send headers and body together: one system call, one packet, one TLS record."""
+        held: list[bytes] = []
+        self._held = held
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._held = None
+        self.send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        """Send ``data``, or hold it until the request is complete."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     def _new_conn(self) -> BoundSocket:
         exchange = current()
