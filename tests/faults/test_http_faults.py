@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from tokenward._http.connect import connect
-from tokenward._http.sockets import Exchange
+from tokenward._http.sockets import BoundSocket, Exchange
 from tokenward.errors import AuthServiceUnavailable
 from tokenward.protocols import Request
 
@@ -602,22 +602,19 @@ def test_a_name_without_addresses_is_a_failed_connection():
     assert caught.value.reason == "connect_failed"
 
 
-def test_a_request_leaves_in_one_piece(make_transport, ask):
-    """Headers and body travel in one packet, and so in one TLS record."""
-    pieces = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def test_a_request_leaves_in_one_piece(serve, make_transport, ask, monkeypatch):
+    """Headers and body are one write, and so one packet and one TLS record."""
+    written = []
+    sendall = BoundSocket.sendall
 
-        def answer():
-            connection, _ = listener.accept()
-            with connection:
-                pieces.append(connection.recv(65_536))
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    def counted(self, data, *flags):
+        written.append(data)
+        return sendall(self, data, *flags)
 
-        server = threading.Thread(target=answer)
-        server.start()
-        got = ask(make_transport(), f"http://127.0.0.1:{listener.getsockname()[1]}/introspect")
-        server.join()
-    head, _, body = pieces[0].partition(b"\r\n\r\n")
-    assert (b"ok", True) == (got.response.body, head.startswith(b"POST /introspect"))
+    monkeypatch.setattr(BoundSocket, "sendall", counted)
+    server = serve(lambda peer: peer.serve(peer.answer(b"ok")))
+    assert ask(make_transport(), server.url).response.body == b"ok"
+    assert 1 == len(written)
+    head, _, body = written[0].partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert body
