@@ -1,4 +1,4 @@
-"""tokenward protects Flask and any other WSGI application with bearer tokens."""
+"""tokenward protects Flask, Django and any other WSGI application with bearer tokens."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ _HOMES = {
     "tokenward.by_issuer": "ByIssuer",
     "tokenward.client_auth": "BearerAuth ClientSecretBasic ClientSecretPost",
     "tokenward.service": "AuthService",
+    "tokenward.service_client": "AuthServiceClient",
     "tokenward.keys": "KeyRing",
     "tokenward.repositories": "TokenRepository UserRepository",
     "tokenward.app": (
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from tokenward.schemas import TokenPayload as TokenPayload
     from tokenward.schemas import User as User
     from tokenward.service import AuthService as AuthService
+    from tokenward.service_client import AuthServiceClient as AuthServiceClient
     from tokenward.tokens import LocalVerifier as LocalVerifier
 
 else:

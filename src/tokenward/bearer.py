@@ -43,6 +43,9 @@ from tokenward.errors import (
     TooManyAttempts,
 )
 
+MAX_TOKEN_BYTES = 16_384
+"""A longer token is none, and is sent to nobody."""
+
 MAX_RETRY_AFTER = 86_400
 """Seconds; an error that says more than a day is answered with a day."""
 
@@ -113,6 +116,20 @@ def read_bearer(authorization: str | None) -> str | None:
         hint="expected 'Bearer' and one token of letters, digits and -._~+/=; "
         "check for quotes, white space or a missing token"
     )
+
+
+def check_token(token: object, *, max_bytes: int = MAX_TOKEN_BYTES) -> None:
+    """Refuse what cannot be a bearer token, before anything is sent anywhere.
+
+    Raises:
+        InvalidToken: Not 1 to ``max_bytes`` visible ASCII characters (RFC 6750, section 2.1).
+    """
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        hint = "the token holds characters that are not visible ASCII"
+        raise InvalidToken(hint, reason="malformed")
+    if not 0 < len(token) <= max_bytes or " " in token:
+        hint = f"the token is empty, longer than {max_bytes} bytes, or holds a space"
+        raise InvalidToken(hint, reason="malformed")
 
 
 def refuse_query_token(query: str) -> None:

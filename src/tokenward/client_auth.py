@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import quote_plus
 
-from tokenward.errors import AuthServiceUnavailable, ConfigurationError
+from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
 
 if TYPE_CHECKING:
-    from tokenward.protocols import Request
+    from tokenward.protocols import ClientAuth, Request
 
 # RFC 6749, appendix A.1 and A.2, and beyond ASCII what appendix B encodes: anything but controls.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -157,6 +157,22 @@ class BearerAuth(_Secretive):
 
     def __repr__(self) -> str:
         return "BearerAuth(...)"
+
+
+def authenticated(request: Request, client_auth: ClientAuth) -> Request:
+    """Return ``request`` with the credentials of any `ClientAuth` added, yours included.
+
+    Raises:
+        AuthServiceUnavailable: They cannot be had (``client_auth``). An `AuthError` of its own
+            leaves as it is, nothing else does.
+    """
+    try:
+        return client_auth.apply(request)
+    except AuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a way to authenticate of your own
+        hint = f"client_auth failed with {type(error).__name__}"
+    raise AuthServiceUnavailable(hint, reason="client_auth")
 
 
 def _checked(value: object, what: str) -> str:

@@ -53,9 +53,14 @@ class Client:
         scopes: What it may ask for.
         grants: The grant types it may use.
         audiences: The audiences whose tokens it may ask about; ``None``: the service's own.
+        access_token_lifetime: Seconds for which a token is good that a login hands to this client,
+            and what its ``expires_in`` says (RFC 6749, section 5.1); ``None``: as long as the
+            service's other tokens. Meant for a confidential client that keeps the token to itself,
+            such as a site that signs its staff in and holds their tokens on its server.
 
     Raises:
-        ConfigurationError: The id is not printable ASCII, or the secret is too easy to guess.
+        ConfigurationError: The id is not printable ASCII, the secret is too easy to guess, or the
+            lifetime is not a number of whole seconds.
     """
 
     client_id: str
@@ -63,11 +68,18 @@ class Client:
     scopes: frozenset[str] = frozenset()
     grants: frozenset[str] = frozenset()
     audiences: frozenset[str] | None = None
+    access_token_lifetime: int | None = None
 
     def __post_init__(self) -> None:
         if not _client_id(self.client_id):
             raise ConfigurationError("A client_id is one or more printable ASCII characters.")
         check_secret(self.client_secret, what=f"the client_secret of {self.client_id!r}")
+        lifetime = self.access_token_lifetime
+        if lifetime is not None and (type(lifetime) is not int or lifetime < 1):
+            raise ConfigurationError(
+                f"access_token_lifetime of {self.client_id!r} is a number of whole seconds, at "
+                "least 1; leave it out for the service's own."
+            )
         for name in ("scopes", "grants", "audiences"):
             value: Iterable[str] | None = getattr(self, name)
             if isinstance(value, str):

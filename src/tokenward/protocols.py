@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenward.principal import Principal
@@ -18,7 +20,11 @@ Clock = Callable[[], float]
 
 @runtime_checkable
 class TokenVerifier(Protocol):
-    """Turns a token into a `Principal`, or says why not."""
+    """Turns a token into a `Principal`, or says why not.
+
+    One that has nobody to ask for ``live`` decisions says so with an attribute
+    ``serves_live = False``; without the attribute it is taken to have somebody.
+    """
 
     def verify(self, token: str, /, *, live: bool = False) -> Principal:
         """Verify ``token``.
@@ -32,6 +38,11 @@ class TokenVerifier(Protocol):
             AuthServiceUnavailable: Nobody could decide.
         """
         ...
+
+
+def serves_live(verifier: object) -> bool:
+    """Tell whether a verifier can ask the issuer, as far as it says: see `TokenVerifier`."""
+    return bool(getattr(verifier, "serves_live", True))
 
 
 @runtime_checkable
@@ -63,8 +74,12 @@ class Request:
         method: ``GET`` or ``POST``.
         url: Absolute; https, or http to a literal loopback address.
         headers: What is set beside the transport's own.
-        form: Fields of an ``application/x-www-form-urlencoded`` body; ``None``: no body.
+        form: Fields of an ``application/x-www-form-urlencoded`` body; ``None``: no form.
         cert: Paths of a client certificate and its key for mutual TLS (RFC 8705).
+        json: Members of an ``application/json`` body; ``None``: no JSON.
+
+    Raises:
+        ConfigurationError: Both a form and JSON: a request has one body.
     """
 
     method: str
@@ -72,9 +87,14 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     cert: tuple[str, str] | None = field(default=None, repr=False)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.form is not None and self.json is not None:
+            raise ConfigurationError("A request has one body: a form or JSON, not both.")
 
     def __repr__(self) -> str:
-        # Headers and form hold secrets and tokens.
+        # Headers and bodies hold secrets, tokens and passwords.
         return f"Request({self.method} {self.url})"
 
 

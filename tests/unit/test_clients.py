@@ -223,6 +223,21 @@ class TestClient:
         with pytest.raises(ConfigurationError):
             Client("orders", SECRET, **{name: "orders"})
 
+    @pytest.mark.parametrize("lifetime", [0, -1, 1.5, 900.0, True, "900", float("inf")])
+    def test_lifetime_is_whole_seconds(self, lifetime):
+        """What a token's ``expires_in`` could not say stops the start; None is the service's."""
+        with pytest.raises(ConfigurationError, match="access_token_lifetime of 'orders'"):
+            Client("orders", SECRET, access_token_lifetime=lifetime)
+
+    def test_lifetime_is_the_services_unless_it_is_said(self):
+        """One second is a lifetime."""
+        lifetimes = [
+            Client("orders", SECRET).access_token_lifetime,
+            Client("orders", SECRET, access_token_lifetime=None).access_token_lifetime,
+            Client("orders", SECRET, access_token_lifetime=1).access_token_lifetime,
+        ]
+        assert lifetimes == [None, None, 1]
+
     def test_collections_become_sets(self):
         """A list from a configuration file will do."""
         assert Client("orders", SECRET, audiences=["a", "b"]).audiences == frozenset("ab")

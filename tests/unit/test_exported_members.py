@@ -19,7 +19,7 @@ CONTRACT = {
     *("ANONYMOUS", "Authentication", "Authenticator", "ClaimsPolicy", "Credential", "Principal"),
     *("error_response", "TokenVerifier", "IntrospectionClient", "IntrospectionVerifier"),
     *("LocalVerifier", "ByIssuer", "ClientSecretBasic", "ClientSecretPost", "BearerAuth"),
-    *("AuthService", "KeyRing", "UserRepository", "TokenRepository"),
+    *("AuthService", "AuthServiceClient", "KeyRing", "UserRepository", "TokenRepository"),
     *("RegisterRequest", "LoginRequest", "LoginResponse", "LogoutResponse", "PublicUser"),
     *("IntrospectRequest", "IntrospectResponse", "TokenPayload", "User"),
     *("configure", "register_user", "login_user", "logout_user", "get_logged_in_user"),

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from tokenward.errors import ConfigurationError
 from tokenward.introspection import IntrospectionVerifier
 from tokenward.principal import Principal
 from tokenward.protocols import CachingVerifier, Event, Request, Response, TokenVerifier
@@ -23,6 +24,30 @@ def test_a_request_shows_no_secret():
     )
 
     assert "Request(POST https://as.example/introspect)" == repr(request) == str(request)
+
+
+def test_a_request_shows_no_json():
+    """A JSON body holds a password."""
+    request = Request("POST", "https://auth.example/login", json={"password": LEAK})
+
+    assert "Request(POST https://auth.example/login)" == repr(request) == str(request)
+
+
+@pytest.mark.parametrize("form", [{}, {"token": LEAK}])
+@pytest.mark.parametrize("json", [{}, {"password": LEAK}])
+def test_a_request_has_one_body(form, json):
+    """A form and JSON together are a mistake in a program, said without either of them."""
+    with pytest.raises(ConfigurationError, match="one body") as caught:
+        Request("POST", "https://auth.example/login", form=form, json=json)
+
+    assert LEAK not in str(caught.value)
+
+
+def test_a_body_is_not_added_to_another():
+    """What would put a form beside JSON, as client authentication may, fails where it is done."""
+    request = Request("POST", "https://auth.example/login", json={})
+    with pytest.raises(ConfigurationError):
+        dataclasses.replace(request, form={"client_id": "shop"})
 
 
 def test_a_response_shows_no_body():

@@ -258,6 +258,44 @@ class TestLoginUser:
         )
         assert payload.client_id == "shop"
 
+    @pytest.mark.parametrize(("own", "seconds"), [(None, 900), (60, 60), (28_800, 28_800)], ids=str)
+    def test_token_of_a_client_lives_as_long_as_that_clients_tokens(
+        self, service, clock, own, seconds
+    ):
+        """RFC 6749, section 5.1: ``expires_in`` says what ``exp`` says, shorter or longer."""
+        client = Client("desk", SECRET, access_token_lifetime=own)
+        request = LoginRequest(username="alice", password=PASSWORD)
+        granted = service.login_user(request, client=client)
+        clock.now += seconds - 1
+        assert service.get_logged_in_user(granted.access_token) == granted.user
+        assert service.introspect_token(granted.access_token).exp == START + seconds
+        clock.now += 1
+        with pytest.raises(TokenExpired):
+            service.get_logged_in_user(granted.access_token)
+        assert granted.expires_in == seconds
+
+    def test_lifetime_of_a_client_is_nobody_elses(self, make, clock):
+        """Who does not authenticate as that client gets the service's lifetime."""
+        service = make(clients=[Client("desk", SECRET, access_token_lifetime=28_800)])
+        service.create_user("alice", email="a@example.com", password=PASSWORD)
+        request = LoginRequest(username="alice", password=PASSWORD)
+        assert service.login_user(request).expires_in == 900
+        user = service.users.get_by_username("alice")
+        assert service.introspect_token(service.issue(user)).exp == START + 900
+
+    def test_long_lived_token_is_revoked_for_as_long_as_it_lives(self, make, clock):
+        """A logout lasts as long as the token would have."""
+        desk = Client("desk", SECRET, access_token_lifetime=28_800)
+        service = make(clients=[desk])
+        service.create_user("alice", email="a@example.com", password=PASSWORD)
+        request = LoginRequest(username="alice", password=PASSWORD)
+        token = service.login_user(request, client=desk).access_token
+        service.logout_user(token)
+        clock.now += 28_799
+        service.tokens.purge_expired(clock.now)
+        with pytest.raises(TokenRevoked):
+            service.get_logged_in_user(token)
+
     def test_every_failure_is_the_same_error_after_the_same_work(self, service, monkeypatch):
         """Unknown, inactive, without a password, unthinkable name, wrong: one hash each."""
         service.create_user("idle", email="idle@example.com", password=PASSWORD)
@@ -474,6 +512,8 @@ class TestIntrospectToken:
             "aud": "orders",
             "iat": START,
             "exp": START + 900,
+            "email": "alice@example.com",
+            "email_verified": False,
             "user": user.public().model_dump(mode="json"),
         }
 

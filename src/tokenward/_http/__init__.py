@@ -5,8 +5,15 @@
 
 from __future__ import annotations
 
-from tokenward._http.answer import retry_after_of
+from tokenward._http.answer import json_object, report_unreadable, retry_after_of
 from tokenward._http.transport import RequestsTransport
 from tokenward._http.urls import check_url, is_loopback
 
-__all__ = ["RequestsTransport", "check_url", "is_loopback", "retry_after_of"]
+__all__ = [
+    "RequestsTransport",
+    "check_url",
+    "is_loopback",
+    "json_object",
+    "report_unreadable",
+    "retry_after_of",
+]

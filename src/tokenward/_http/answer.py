@@ -8,11 +8,12 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from tokenward import _json
 from tokenward._log import shown
 from tokenward.errors import AuthServiceUnavailable
 
 if TYPE_CHECKING:
-    from tokenward.protocols import Clock, Response
+    from tokenward.protocols import Clock, Response, Transport
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
@@ -86,6 +87,32 @@ def _undecodable(encoding: str) -> AuthServiceUnavailable:
         f"the answer is not the one {shown(encoding)} stream that its Content-Encoding says",
         reason="bad_encoding",
     )
+
+
+def json_object(response: Response) -> dict[str, Any]:
+    """Return the members of an answer that must be one strict JSON object.
+
+    Raises:
+        AuthServiceUnavailable: It is something else (``bad_response``); the hint says what it has
+            instead, as the end of a sentence.
+    """
+    content_type = response.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        hint = f"the content type {shown(content_type)}, not application/json"
+        raise AuthServiceUnavailable(hint, reason="bad_response")
+    try:
+        return _json.loads(response.body)
+    except _json.JSONError as error:
+        hint = f"a body that is refused: {error}"
+    # Raised here and not above: the frames of the reader hold the text.
+    raise AuthServiceUnavailable(hint, reason="bad_response")
+
+
+def report_unreadable(transport: Transport, url: str) -> None:
+    """Have ``transport`` count its last answer from ``url`` as a failure, if it counts any."""
+    report = getattr(transport, "report_unreadable", None)
+    if report is not None:
+        report(url)
 
 
 def retry_after_of(response: Response, *, clock: Clock = time.time) -> float | None:

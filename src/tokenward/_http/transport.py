@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import threading
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from requests import PreparedRequest
@@ -61,6 +62,8 @@ class RequestsTransport:
         pool_size: How many calls run at once; the others wait for a place until their deadline.
         breaker_failures: Failures in a row after which a server is left alone.
         breaker_seconds: How long.
+        breaks_on_429: Whether a 429 is such a failure too. It is not where the server throttles
+            by what people send: one who guesses passwords would shut the others out.
 
     Raises:
         ConfigurationError: An argument makes no sense.
@@ -77,6 +80,7 @@ class RequestsTransport:
         pool_size: int = 10,
         breaker_failures: int = 5,
         breaker_seconds: float = 2.0,
+        breaks_on_429: bool = True,
     ) -> None:
         self._connect_timeout = _seconds("connect_timeout", connect_timeout)
         self._retries = _count("retries", retries, least=0)
@@ -85,6 +89,7 @@ class RequestsTransport:
         self._pool_size = _count("pool_size", pool_size)
         self._breaker_failures = _count("breaker_failures", breaker_failures)
         self._breaker_seconds = _seconds("breaker_seconds", breaker_seconds)
+        self._breaks_on_429 = breaks_on_429
         self._proxies = _checked_proxies(proxies or {})
         self._contexts = TLSContexts(verify_tls)
         self._breakers: dict[str, Breaker] = {}
@@ -127,7 +132,7 @@ class RequestsTransport:
         Raises:
             AuthServiceUnavailable: With the reason ``connect_failed``, ``tls``, ``deadline``,
                 ``truncated``, ``too_large``, ``bad_encoding``, ``bad_response``, ``busy``,
-                ``circuit_open`` or ``bad_url``. Nothing else is raised.
+                ``circuit_open``, ``bad_url`` or ``bad_request``. Nothing else is raised.
         """
         try:
             return self._send(request, deadline)
@@ -178,7 +183,7 @@ class RequestsTransport:
             if failure.reason in _COUNTED:
                 permit.fail()
             raise
-        if response.status >= 500 or response.status == 429:
+        if response.status >= 500 or (response.status == 429 and self._breaks_on_429):
             permit.fail(min(retry_after_of(response) or 0, MAX_RETRY_AFTER))
         else:
             permit.succeed()
@@ -258,9 +263,26 @@ def _prepared(request: Request) -> PreparedRequest:
         prepared.body = urlencode(request.form)
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         headers["Content-Length"] = str(len(prepared.body))
+    elif request.json is not None:
+        prepared.body = _encoded(request.json)
+        headers["Content-Type"] = "application/json"
+        headers["Content-Length"] = str(len(prepared.body))
     prepared.headers = CaseInsensitiveDict(headers)
     prepared.headers.update(request.headers)
     return prepared
+
+
+def _encoded(members: Mapping[str, Any]) -> bytes:
+    try:
+        text = json.dumps(dict(members), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        why = type(error).__name__
+    # Raised here and not above: as its context, the library's error would quote a member. And no
+    # failure of the server's, so that nobody can close the way to it with a lone surrogate.
+    raise AuthServiceUnavailable(
+        f"the body of the request cannot be written as JSON in UTF-8 ({why})", reason="bad_request"
+    )
 
 
 def _seconds(name: str, value: object) -> float:

@@ -10,15 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward import _json
-from tokenward._http import RequestsTransport, check_url, retry_after_of
-from tokenward._log import OncePerMinute, shown
+from tokenward._http import (
+    RequestsTransport,
+    check_url,
+    json_object,
+    report_unreadable,
+    retry_after_of,
+)
+from tokenward._log import OncePerMinute
+from tokenward.bearer import check_token
+from tokenward.client_auth import authenticated
 from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.protocols import Request, Response, Transport
 
 if TYPE_CHECKING:
     from tokenward.protocols import ClientAuth
 
-MAX_TOKEN_BYTES = 16_384
 CLIENT_REFUSED_BACK_OFF = 5.0
 """Seconds without a call after the server refused *our* credentials."""
 
@@ -114,7 +121,7 @@ class IntrospectionClient:
 
     def ask(self, token: str, /) -> Answer:
         """Do what `introspect` does, and say whether the answer may be stored."""
-        check_token(token, max_bytes=MAX_TOKEN_BYTES)
+        check_token(token)
         now = time.monotonic()
         if now < self._refused_until:
             raise _client_refused("the server refused our client credentials a moment ago")
@@ -124,7 +131,8 @@ class IntrospectionClient:
             headers={"Accept": "application/json"},
             form={"token": token, **self._hint},
         )
-        response = self._transport.send(self._authenticated(request), deadline=now + self.timeout)
+        request = authenticated(request, self._client_auth)
+        response = self._transport.send(request, deadline=now + self.timeout)
         if response.status != 200:
             raise self._refusal(response)
         return self._read(response)
@@ -137,23 +145,11 @@ class IntrospectionClient:
         msg = "an IntrospectionClient holds secrets and sockets: make one in each process"
         raise TypeError(msg)
 
-    def _authenticated(self, request: Request) -> Request:
-        try:
-            return self._client_auth.apply(request)
-        except AuthError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a way to authenticate of your own
-            hint = f"client_auth failed with {type(error).__name__}"
-        raise AuthServiceUnavailable(hint, reason="client_auth")
-
     def _read(self, response: Response) -> Answer:
-        content_type = response.headers.get("content-type", "")
-        if content_type.partition(";")[0].strip().lower() != "application/json":
-            raise self._unreadable(f"the content type {shown(content_type)}, not application/json")
         try:
-            claims = _json.loads(response.body)
-        except _json.JSONError as error:
-            raise self._unreadable(f"a body that is refused: {error}") from None
+            claims = json_object(response)
+        except AuthServiceUnavailable as error:
+            raise self._unreadable(error.hint) from None
         active = claims.get("active")
         if active is not True and active is not False:
             # "true", 1 or a missing member is a server that does not speak RFC 7662, not a verdict.
@@ -161,9 +157,7 @@ class IntrospectionClient:
         return Answer(claims, "no-store" not in response.headers.get("cache-control", "").lower())
 
     def _unreadable(self, what: str) -> AuthServiceUnavailable:
-        report = getattr(self._transport, "report_unreadable", None)
-        if report is not None:
-            report(self.introspection_endpoint)
+        report_unreadable(self._transport, self.introspection_endpoint)
         hint = f"{self.shown_endpoint} answered 200 with {what}"
         return AuthServiceUnavailable(hint, reason="bad_response")
 
@@ -188,20 +182,6 @@ class IntrospectionClient:
         return AuthServiceUnavailable(
             hint, reason="bad_response", retry_after=retry_after_of(response) or 1
         )
-
-
-def check_token(token: object, *, max_bytes: int) -> None:
-    """Refuse what cannot be a bearer token, before anything is sent anywhere.
-
-    Raises:
-        InvalidToken: Not 1 to ``max_bytes`` visible ASCII characters (RFC 6750, section 2.1).
-    """
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-        hint = "the token holds characters that are not visible ASCII"
-        raise InvalidToken(hint, reason="malformed")
-    if not 0 < len(token) <= max_bytes or " " in token:
-        hint = f"the token is empty, longer than {max_bytes} bytes, or holds a space"
-        raise InvalidToken(hint, reason="malformed")
 
 
 def _oauth_error(response: Response) -> object:

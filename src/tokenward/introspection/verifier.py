@@ -9,12 +9,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward._log import shown
+from tokenward.bearer import MAX_TOKEN_BYTES, check_token
 from tokenward.cache import CacheStats, Entry, LookupCache
 from tokenward.claims import ClaimsPolicy, refuse_other_kinds
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
-from tokenward.introspection.client import MAX_TOKEN_BYTES, IntrospectionClient, check_token
 
 if TYPE_CHECKING:
+    from tokenward.introspection.client import IntrospectionClient
     from tokenward.principal import Principal
     from tokenward.protocols import Clock
 

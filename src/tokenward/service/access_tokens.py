@@ -40,7 +40,7 @@ class AccessTokens:
         tokens: Asked about revocations at every verification.
         issuer: ``iss``.
         audience: ``aud``.
-        lifetime: Seconds.
+        lifetime: Seconds; a client may have one of its own.
         claims: Returns more claims for a user's tokens.
         asked_about: Further sets of audiences that somebody may ask about.
         clock: Returns seconds since the epoch.
@@ -72,7 +72,7 @@ class AccessTokens:
         self._tokens = tokens
         self._issuer = issuer
         self._audience = audience
-        self._lifetime = timedelta(seconds=lifetime)
+        self._lifetime = lifetime
         self._claims = claims
         self._clock = clock
         if not self.own:
@@ -85,6 +85,11 @@ class AccessTokens:
         self._users = users
         # One for each set of audiences, so that it is a verifier which compares them.
         self._verifiers = {audiences: self._verifier(audiences) for audiences in self._audiences}
+
+    def lifetime_for(self, client: Client | None) -> int:
+        """Return for how many seconds a token is good that is handed to ``client``."""
+        own = None if client is None else client.access_token_lifetime
+        return self._lifetime if own is None else own
 
     def issue(self, user: User, *, client: Client | None = None) -> str:
         """Return a token for ``user`` (RFC 9068, section 2).
@@ -105,7 +110,7 @@ class AccessTokens:
         }
         return create_access_token(
             more | own,
-            self._lifetime,
+            timedelta(seconds=self.lifetime_for(client)),
             keys=self._keys,
             issuer=self._issuer,
             audience=self._audience,

@@ -60,7 +60,7 @@ class AuthService:
             address; no query, no fragment (RFC 8414, section 2).
         audience: Whom our tokens are for; several names are all put into each token.
         clients: The programs that may introspect.
-        access_token_lifetime: Seconds.
+        access_token_lifetime: Seconds; a client may have one of its own.
         password_min_length: Characters of a new password, at least 6.
         registration: Whether people may register themselves.
         claims: Returns more claims for a user's tokens, ``scope`` among them.
@@ -186,6 +186,9 @@ class AuthService:
             client: The client that sent them and authenticated itself.
             peer: The address of whoever asks, for the audit trail.
 
+        Returns:
+            The token, for how many seconds it is good (RFC 6749, section 5.1), and whose it is.
+
         Raises:
             InvalidCredentials: Unknown, inactive, without a password or wrong; never which.
             InvalidRequest: The password is not a string of 1 to 1,024 bytes.
@@ -199,7 +202,7 @@ class AuthService:
         token = self.issue(user, client=client)
         audit("login_ok", self.clock(), subject=user.id, **known)
         return LoginResponse(
-            access_token=token, expires_in=self.access_token_lifetime, user=user.public()
+            access_token=token, expires_in=self._access.lifetime_for(client), user=user.public()
         )
 
     def issue(self, user: User, *, client: Client | None = None) -> str:
@@ -207,7 +210,8 @@ class AuthService:
 
         Args:
             user: As the store has it now; who it is was checked elsewhere.
-            client: Whom the token is handed to; ``None``: our own login.
+            client: Whom the token is handed to, and who may have a lifetime of its own for it;
+                ``None``: our own login.
 
         Raises:
             ConfigurationError: The ``claims`` hook returned a claim that is ours to make.

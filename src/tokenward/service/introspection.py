@@ -34,4 +34,6 @@ def answer_for(principal: Principal) -> IntrospectResponse:
         jti=claims["jti"],
         roles=sorted(principal.roles),
         sid=sid if isinstance(sid, str) else None,
+        email=principal.email,
+        email_verified=principal.email_verified,
     )
