@@ -1,20 +1,36 @@
-"""tokenward for any WSGI application (PEP 3333): protect one, or run the auth service as one."""
+"""tokenward for any WSGI application (PEP 3333): protect one, or run the auth service as one.
+
+Frameworks catch what their views raise. What has Falcon, Bottle and Pyramid answer an `AuthError`
+as everything else here does is `falcon_error_handler`, `BottlePlugin` and `pyramid_error_view`;
+none of the three is imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import wraps
 from http import HTTPStatus
+from inspect import isgenerator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from tokenward.authenticator import Authenticator, EnvironHeaders, in_force, is_preflight
+from tokenward.authenticator import (
+    Authenticator,
+    EnvironHeaders,
+    Requirement,
+    in_force,
+    is_preflight,
+)
 from tokenward.bearer import error_response
-from tokenward.errors import AuthError, NotAuthenticated
+from tokenward.errors import AuthError, ConfigurationError, NotAuthenticated
 from tokenward.principal import ANONYMOUS
 
 if TYPE_CHECKING:
     from types import TracebackType
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from tokenward.authenticator import Authentication
+    from tokenward.bearer import ErrorResponse
     from tokenward.config import Settings
     from tokenward.principal import Principal
     from tokenward.service import AuthService
@@ -23,6 +39,9 @@ if TYPE_CHECKING:
 
 PRINCIPAL = "tokenward.principal"
 """The key in the WSGI environment; always set."""
+
+AUTHENTICATOR = "tokenward.authenticator"
+"""The key of the authenticator that decided, for `require` and for those who answer errors."""
 
 
 class AuthMiddleware:
@@ -34,8 +53,9 @@ class AuthMiddleware:
     everywhere but on public paths. With ``deny``, every path that is not public needs a token,
     whether or not there is anything at it.
 
-    An `AuthError` that the application raises before its response has begun, such as one from
-    ``environ["tokenward.principal"].require_scopes(…)``, is answered too. Bodies pass untouched.
+    An `AuthError` that the application raises while it is called, or as a generator before its
+    first chunk, such as one from `require`, is answered too. Bodies pass untouched. The answer to
+    whoever came by a cookie is not stored, unless the application says otherwise.
 
     Args:
         app: The application.
@@ -53,26 +73,158 @@ class AuthMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         authenticator = in_force(self.authenticator)
-        exchange = _Exchange(environ, start_response, authenticator.realm)
-        environ[PRINCIPAL] = ANONYMOUS
         method = environ["REQUEST_METHOD"]
-        is_open = is_preflight(method, EnvironHeaders(environ)) or authenticator.is_public(
-            method, _path(environ)
-        )
-        if not is_open:
+        exchange = _Exchange(method, start_response, authenticator.realm)
+        environ[AUTHENTICATOR] = authenticator
+        environ[PRINCIPAL] = ANONYMOUS
+        if not (
+            (method == "OPTIONS" and is_preflight(method, EnvironHeaders(environ)))
+            or authenticator.is_public(method, _path(environ))
+        ):
             exchange.vary = authenticator.vary
             try:
-                environ[PRINCIPAL] = _principal(authenticator, environ)
+                authentication = _authentication(authenticator, environ)
             except AuthError as error:
                 return exchange.answer(error)
+            if authentication is not None:
+                environ[PRINCIPAL] = authentication.principal
+                exchange.by_cookie = authentication.credential.source.reads == "Cookie"
         try:
             body = self.app(environ, exchange.start)
         except AuthError as error:
             if exchange.has_begun:
                 raise
             return exchange.answer(error)
-        # Most applications have begun by now. A generator has not: it begins when first asked.
-        return body if exchange.has_begun else _Late(body, exchange)
+        if not exchange.is_started:
+            # A generator: it runs, and starts the response, when it is first asked for a chunk.
+            return _Late(body, exchange)
+        try:
+            exchange.begin()
+        except BaseException:
+            _close(body)
+            raise
+        return body
+
+
+def require(
+    environ: WSGIEnvironment,
+    *,
+    scopes: Iterable[str] = (),
+    roles: Iterable[str] = (),
+    optional: bool = False,
+    live: bool = False,
+) -> Principal:
+    """Return who sends this request, after everything demanded was checked.
+
+    Args:
+        environ: The request's environment, as `AuthMiddleware` left it.
+        scopes: Every one must be granted.
+        roles: Every one must be held.
+        optional: Return `ANONYMOUS` when nothing was presented. Whoever did present something
+            must hold what is demanded.
+        live: Take no cached decision; ask the issuer.
+
+    Returns:
+        Who sends the request; `ANONYMOUS` for a CORS preflight. On a public path it is nobody,
+        whatever was presented.
+
+    Raises:
+        AuthError: The request is refused; left alone, it becomes the response.
+        ConfigurationError: No `AuthMiddleware` is around the application.
+    """
+    requirement = Requirement(
+        scopes=scopes,  # type: ignore[arg-type] # made a tuple, and checked, by it
+        roles=roles,  # type: ignore[arg-type] # the same
+        optional=optional,
+        live=live,
+    )
+    authenticator: Authenticator | None = environ.get(AUTHENTICATOR)
+    if authenticator is None:
+        raise ConfigurationError(
+            "Nobody has looked at this request; put tokenward.wsgi.AuthMiddleware around the "
+            "application."
+        )
+    principal: Principal = environ[PRINCIPAL]
+    if principal.is_anonymous:
+        if optional or is_preflight(environ["REQUEST_METHOD"], EnvironHeaders(environ)):
+            return ANONYMOUS
+        raise NotAuthenticated
+    if live:
+        # What was decided before counts no more, whatever the issuer says now.
+        environ[PRINCIPAL] = ANONYMOUS
+        principal = authenticator.authenticate_environ(environ, live=True).principal
+        environ[PRINCIPAL] = principal
+    requirement.check(principal)
+    return principal
+
+
+# What follows answers inside the framework, so that what it has around its views (hooks, tweens,
+# its own middleware) sees the refusal as the response it is.
+
+
+def falcon_error_handler(req: Any, resp: Any, error: AuthError, _params: Any) -> None:
+    """Have Falcon answer: ``app.add_error_handler(AuthError, falcon_error_handler)``."""
+    made = _response(error, req.env)
+    resp.status = made.status
+    resp.set_headers(made.headers)
+    resp.data = made.body
+
+
+def pyramid_error_view(error: AuthError, request: Any) -> Any:
+    """Have Pyramid answer: ``config.add_exception_view(pyramid_error_view, context=AuthError)``."""
+    made = _response(error, request.environ)
+    response = request.response
+    response.status = made.status
+    response.headerlist = list(made.headers)
+    response.body = made.body
+    return response
+
+
+class BottlePlugin:
+    """Has Bottle answer: ``app.install(BottlePlugin(bottle))``.
+
+    Install it before plugins that must see the error themselves, such as one that rolls back.
+
+    Args:
+        bottle: The module: Bottle keeps the current request, and the response that a route may
+            raise, there.
+    """
+
+    name = "tokenward"
+    api = 2
+
+    def __init__(self, bottle: Any) -> None:
+        self._bottle = bottle
+
+    def apply(self, callback: Callable[..., Any], _route: Any) -> Callable[..., Any]:
+        """Return ``callback`` with an `AuthError` turned into a response."""
+
+        @wraps(callback)
+        def answered(*args: Any, **kwargs: Any) -> Any:
+            try:
+                result = callback(*args, **kwargs)
+            except AuthError as error:
+                refused = self._response(error)
+            else:
+                return self._chunks(result) if isgenerator(result) else result
+            raise refused
+
+        return answered
+
+    def _chunks(self, chunks: Generator[Any, Any, Any]) -> Iterator[Any]:
+        # A generator's own code runs only when Bottle asks for the first chunk.
+        try:
+            yield from chunks
+        except AuthError as error:
+            refused = self._response(error)
+        else:
+            return
+        raise refused
+
+    def _response(self, error: AuthError) -> Exception:
+        made = _response(error, self._bottle.request.environ)
+        response: Exception = self._bottle.HTTPResponse(made.body, made.status, made.headers)
+        return response
 
 
 # What an auth service needs is imported where one is made: a protected application has no use
@@ -109,13 +261,15 @@ def auth_service_app(service: AuthService) -> WSGIApplication:
     return environ.auth_service_app(service)
 
 
-def _principal(authenticator: Authenticator, environ: WSGIEnvironment) -> Principal:
+def _authentication(
+    authenticator: Authenticator, environ: WSGIEnvironment
+) -> Authentication | None:
     try:
-        return authenticator.authenticate_environ(environ).principal
+        return authenticator.authenticate_environ(environ)
     except NotAuthenticated:
         if authenticator.default_access == "deny":
             raise
-        return ANONYMOUS
+        return None
 
 
 def _path(environ: WSGIEnvironment) -> str:
@@ -124,15 +278,44 @@ def _path(environ: WSGIEnvironment) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-class _Exchange:
-    """One request and the response to it, as far as we take part in them."""
+def _response(error: AuthError, environ: WSGIEnvironment) -> ErrorResponse:
+    authenticator: Authenticator | None = environ.get(AUTHENTICATOR)
+    if authenticator is None:
+        return error_response(error)
+    return error_response(error, realm=authenticator.realm)
 
-    def __init__(self, environ: WSGIEnvironment, start_response: StartResponse, realm: str) -> None:
-        self._environ = environ
+
+class _Exchange:
+    """One request and the response to it, as far as we take part in them.
+
+    What the application starts is held back until its body is at hand, so that an error can take
+    its place: of two starts, some servers send the headers of both.
+    """
+
+    __slots__ = (
+        "_held",
+        "_method",
+        "_realm",
+        "_server_write",
+        "_start_response",
+        "by_cookie",
+        "has_begun",
+        "vary",
+    )
+
+    def __init__(self, method: str, start_response: StartResponse, realm: str) -> None:
+        self._method = method
         self._start_response = start_response
         self._realm = realm
+        self._held: tuple[str, list[tuple[str, str]], ExcInfo | None] | None = None
         self.vary = ""
+        self.by_cookie = False
         self.has_begun = False
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the application has said what it answers."""
+        return self.has_begun or self._held is not None
 
     def start(
         self,
@@ -141,28 +324,46 @@ class _Exchange:
         exc_info: ExcInfo | None = None,
         /,
     ) -> Callable[[bytes], object]:
-        """Begin the response, with what it depends on in ``Vary``."""
-        if self.vary:
-            headers = _with_vary(headers, self.vary)
-        # A server that refuses, because headers are out already, raises here.
-        write = (
-            self._start_response(status, headers)
-            if exc_info is None
-            else self._start_response(status, headers, exc_info)
-        )
+        """Be the application's ``start_response``."""
+        if self._held is not None and exc_info is None:
+            msg = "start_response was called again without exc_info (PEP 3333)"
+            raise AssertionError(msg)
+        self._held = (status, headers, exc_info)
+        if self.has_begun:
+            # The server knows whether it is too late, and raises if it is.
+            self.begin()
+        return self._write
+
+    def _write(self, data: bytes) -> object:
+        self.begin()
+        return self._server_write(data)
+
+    def begin(self) -> None:
+        """Hand what is held back, if anything is, to the server; from now on nothing is."""
+        if self._held is not None:
+            (status, headers, exc_info), self._held = self._held, None
+            if self.vary:
+                headers = _with_vary(headers, self.vary)
+            if self.by_cookie:
+                headers = _unstored(headers)
+            self._server_write = (
+                self._start_response(status, headers)
+                if exc_info is None
+                else self._start_response(status, headers, exc_info)
+            )
         self.has_begun = True
-        return write
 
     def answer(self, error: AuthError) -> list[bytes]:
-        """Answer with ``error``."""
+        """Answer with ``error``, whatever was held back."""
         made = error_response(error, realm=self._realm)
         headers = [*made.headers, ("Content-Length", str(len(made.body)))]
-        self.start(f"{made.status} {_phrase(made.status)}", headers)
-        return [] if self._environ["REQUEST_METHOD"] == "HEAD" else [made.body]
+        self._held = (f"{made.status} {_phrase(made.status)}", headers, None)
+        self.begin()
+        return [] if self._method == "HEAD" else [made.body]
 
 
 class _Late:
-    """A body whose making begins the response, so that an error can still be answered."""
+    """A body whose making starts the response, so that an error can still be answered."""
 
     def __init__(self, body: Iterable[bytes], exchange: _Exchange) -> None:
         self._body = body
@@ -171,22 +372,31 @@ class _Late:
     def __iter__(self) -> Iterator[bytes]:
         try:
             chunks = iter(self._body)
-            first = next(chunks)
-        except StopIteration:
-            return
+            first = list(islice(chunks, 1))
         except AuthError as error:
             if self._exchange.has_begun:
                 raise
-            yield from self._exchange.answer(error)
-            return
-        yield first
-        yield from chunks
+            return iter(self._exchange.answer(error))
+        self._exchange.begin()
+        # Not by a generator of ours, which would close the body a second time.
+        return chain(first, chunks)
 
     def close(self) -> None:
         """Close the body, as PEP 3333 wants it whatever happened."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
+        _close(self._body)
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _unstored(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    # A browser must not show a page again once its person has signed out.
+    if any(name.lower() == "cache-control" for name, _ in headers):
+        return headers
+    return [*headers, ("Cache-Control", "no-store")]
 
 
 def _with_vary(headers: list[tuple[str, str]], names: str) -> list[tuple[str, str]]:

@@ -1,18 +1,20 @@
-"""wsgi.AuthMiddleware: environment, deny, bodies, late errors (RULES 28, 30; PEP 3333)."""
+"""wsgi.AuthMiddleware and require: environment, deny, bodies, late errors (RULES 27 to 30)."""
 
+import gc
+import io
 import sys
-from wsgiref.util import setup_testing_defaults
+from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 
 from tokenward.authenticator import Authenticator, Credential, authorization, cookie
-from tokenward.errors import AuthServiceUnavailable, Forbidden, TokenExpired
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError, Forbidden, TokenExpired
 from tokenward.principal import ANONYMOUS, Principal
-from tokenward.testing import StubVerifier
-from tokenward.wsgi import AuthMiddleware
+from tokenward.testing import StubVerifier, override_authenticator
+from tokenward.wsgi import AuthMiddleware, require
 
-ALICE = Principal("alice", scopes={"read"})
+ALICE = Principal("alice", scopes={"read"}, roles={"clerk"})
 OUTCOMES = {"alice": ALICE, "old": TokenExpired(), "down": AuthServiceUnavailable()}
 
 
@@ -154,8 +156,17 @@ def raising(error, *, when):
         raise error
         yield b""
 
-    def begun(_environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
+    def started(_environ, start_response):
+        start_response("200 OK", [("Content-Length", "3")])
+        raise error
+
+    def started_generator(_environ, start_response):
+        start_response("200 OK", [("Content-Length", "3")])
+        raise error
+        yield b""
+
+    def written(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])(b"one")
         raise error
 
     def streaming(_environ, start_response):
@@ -163,18 +174,23 @@ def raising(error, *, when):
         yield b"one"
         raise error
 
-    return {"early": early, "generator": generator, "begun": begun, "streaming": streaming}[when]
+    def written_generator(environ, start_response):
+        yield written(environ, start_response)
+
+    return locals()[when]
 
 
-@pytest.mark.parametrize("when", ["early", "generator"])
+@pytest.mark.parametrize("when", ["early", "generator", "started", "started_generator"])
 def test_an_error_before_the_response_began_is_answered(when):
-    """Also from a generator, which runs only when the server asks for its body."""
+    """In one response: what the application had started is nowhere in it."""
     answer = Answer(make(raising(Forbidden("hint"), when=when)), environ("alice"))
-    assert answer.status == 403
-    assert answer.body == b'{"error":"forbidden","error_description":"The request is not allowed."}'
+    body = b'{"error":"forbidden","error_description":"The request is not allowed."}'
+    assert [status for status, _ in answer.begun] == ["403 Forbidden"]
+    assert answer.body == body
+    assert [v for k, v in answer.begun[0][1] if k == "Content-Length"] == [str(len(body))]
 
 
-@pytest.mark.parametrize("when", ["begun", "streaming"])
+@pytest.mark.parametrize("when", ["written", "streaming", "written_generator"])
 def test_an_error_after_the_response_began_is_the_servers(when):
     """Two responses to one request would be worse than a broken one."""
     with pytest.raises(Forbidden):
@@ -229,37 +245,66 @@ class Body:
         self.closed += 1
 
 
-def test_a_body_passes_untouched():
-    """The very object, so that a server can send a file by itself."""
-    body = Body()
+class Sized(Body):
+    """A body whose length a server takes for the length of the content."""
+
+    def __len__(self):
+        return 1
+
+
+def serving(body, status="200 OK", headers=()):
+    """Return an application that answers with this very body."""
 
     def app(_environ, start_response):
-        start_response("200 OK", [])
+        start_response(status, list(headers))
         return body
 
-    assert make(app)(environ("alice"), lambda *_args: None) is body
+    return app
 
 
-def test_a_late_body_is_streamed_and_closed():
-    """Chunk by chunk, also when it begins the response only while it is read."""
-    body = Body()
+@pytest.mark.parametrize(
+    "body", [Body(), Sized(), [b"one"], (b"one",), FileWrapper(io.BytesIO(b"one"))], ids=type
+)
+def test_a_body_passes_untouched(body):
+    """The very object, so that a server can send a file by itself, or see the length of a list."""
+    assert make(serving(body))(environ("alice"), lambda *_args: None) is body
+    assert getattr(body, "closed", 0) == 0
 
-    def app(_environ, start_response):
-        def chunks():
-            start_response("200 OK", [])
-            yield from body
 
-        made = Body(chunks())
-        body.close = made.close
-        app.made = made
-        return made
+class Late:
+    """An application that starts the response when it is asked for its body, and its body."""
 
-    answer = make(app)(environ("alice"), lambda *_args: None)
+    def __init__(self, environ, start_response):
+        self.start_response = start_response
+        self.body = environ["body"]
+
+    def __iter__(self):
+        self.start_response("200 OK", [])
+        return iter(self.body)
+
+    def close(self):
+        self.body.close()
+
+
+def test_a_late_body_is_streamed_and_closed_once():
+    """Chunk by chunk, although it starts the response only while it is read."""
+    body = Body((b"one", b"two", b"three", b"four"))
+    answer = make(Late)(environ("alice", body=body), lambda *_args: None)
     chunks = iter(answer)
     assert next(chunks) == b"one"
     assert next(body.chunks) == b"two"
+    assert next(chunks) == b"three"
     answer.close()
-    assert app.made.closed == 1
+    del answer, chunks
+    gc.collect()
+    assert body.closed == 1
+
+
+def test_a_late_body_that_is_refused_is_closed_once():
+    """Its first chunk is never made, and the server closes what it got."""
+    body = Body(chunks=raising(Forbidden(), when="generator")(None, None))
+    assert Answer(make(Late), environ("alice", body=body)).status == 403
+    assert body.closed == 1
 
 
 def test_a_late_body_without_close_or_content_is_no_matter():
@@ -272,6 +317,50 @@ def test_a_late_body_without_close_or_content_is_no_matter():
     answer = make(lambda _environ, _start: Empty())(environ("alice"), lambda *_args: None)
     assert list(answer) == []
     assert answer.close() is None
+
+
+def test_a_generator_without_a_chunk_starts_its_response():
+    """An empty answer is one."""
+
+    def app(_environ, start_response):
+        start_response("204 No Content", [])
+        yield from ()
+
+    answer = ask(make(app), "alice")
+    assert (answer.status, answer.body) == (204, b"")
+
+
+def test_a_start_after_the_first_chunk_is_between_application_and_server():
+    """PEP 3333 forbids it; nothing of it is held back."""
+    begun = []
+
+    def app(_environ, start_response):
+        yield b""
+        start_response("200 OK", [])
+        yield b"one" if begun else b"held back"
+
+    answer = make(app)(environ("alice"), lambda *started: begun.append(started))
+    assert b"".join(answer) == b"one"
+
+
+def test_a_refusal_of_head_in_a_generator_has_no_body():
+    """But the length that GET would have."""
+    app = make(raising(Forbidden(), when="generator"))
+    answer = Answer(app, environ("alice", method="HEAD"))
+    assert (answer.status, answer.body) == (403, b"")
+    assert int(answer.headers["Content-Length"]) > 0
+
+
+def test_a_response_that_the_server_refuses_leaves_no_body_open():
+    """The application cannot know: it has returned."""
+    body = Body()
+
+    def start_response(_status, _headers):
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - the server's own
+        make(serving(body))(environ("alice"), start_response)
+    assert body.closed == 1
 
 
 def test_exc_info_and_write_pass_through():
@@ -288,13 +377,51 @@ def test_exc_info_and_write_pass_through():
         try:
             {}.pop("nothing")
         except KeyError:
-            start("500 Oops", [], sys.exc_info())
+            start("500 Oops", [], sys.exc_info())(b"y")
         return []
 
     list(make(app)(environ("alice"), start_response))
     assert [status for status, _ in begun] == ["200 OK", "500 Oops"]
     assert begun[1][1][0] is KeyError
-    assert sent == [b"x"]
+    assert sent == [b"x", b"y"]
+
+
+def test_a_response_that_is_replaced_in_time_is_never_begun():
+    """The server hears of the second alone, and why."""
+
+    def app(_environ, start):
+        start("200 OK", [("Content-Length", "3")])
+        try:
+            {}.pop("nothing")
+        except KeyError:
+            start("500 Oops", [], sys.exc_info())
+        return [b"oops"]
+
+    begun = []
+    assert make(app)(environ("alice"), lambda *started: begun.append(started)) == [b"oops"]
+    assert [status for status, *_ in begun] == ["500 Oops"]
+    assert begun[0][2][0] is KeyError
+
+
+@pytest.mark.parametrize("written", [b"", b"x"])
+def test_a_second_start_without_exc_info_is_an_error(written):
+    """PEP 3333 calls it fatal, whoever notices."""
+
+    def app(_environ, start):
+        write = start("200 OK", [])
+        if written:
+            write(written)
+        start("200 OK", [])
+        return []
+
+    def start_response(_status, _headers):
+        assert not begun
+        begun.append(True)
+        return lambda _data: None
+
+    begun = []
+    with pytest.raises(AssertionError):
+        make(app)(environ("alice"), start_response)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +453,131 @@ def test_vary_is_absent_where_nothing_was_looked_at():
     """A public path answers everybody alike."""
     answer = ask(make(who, public=["/"]), "alice")
     assert "Vary" not in answer.headers
+
+
+BY_COOKIE = {"HTTP_COOKIE": "session=alice"}
+BY_BOTH = {"HTTP_AUTHORIZATION": "Bearer alice", **BY_COOKIE}
+BY_HEADER = {"HTTP_AUTHORIZATION": "Bearer alice"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "said", "expected"),
+    [
+        (BY_COOKIE, [], ["no-store"]),
+        (BY_COOKIE, [("cache-control", "private, max-age=60")], ["private, max-age=60"]),
+        (BY_COOKIE, [("CACHE-CONTROL", "")], [""]),
+        (BY_BOTH, [], []),
+        (BY_HEADER, [], []),
+        ({}, [], []),
+        ({"HTTP_COOKIE": "other=alice"}, [], []),
+    ],
+)
+@pytest.mark.parametrize("status", ["200 OK", "304 Not Modified", "404 Not Found"])
+def test_what_a_cookie_let_in_is_not_stored(request_, said, expected, status):
+    """A browser must not show the page after its person signed out; unless the page says so."""
+    kept = list(said)
+    begun = []
+    app = make(serving([], status, said))
+    app(environ(**request_), lambda *started: begun.append(started))
+    caching = [value for name, value in begun[0][1] if name.lower() == "cache-control"]
+    assert (begun[0][0], caching) == (status, expected)
+    assert said == kept
+
+
+def test_a_cookie_on_a_public_path_changes_nothing():
+    """Nobody looked at it."""
+    answer = ask(make(who, public=["/"]), **BY_COOKIE)
+    assert "Cache-Control" not in answer.headers
+
+
+def requiring(**demands):
+    """Return an application whose one view requires this."""
+
+    def app(environ, start_response):
+        principal = require(environ, **demands)
+        assert principal is environ["tokenward.principal"]
+        return who(environ, start_response)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("demands", "token", "expected"),
+    [
+        ({}, "alice", (200, b"alice")),
+        ({}, None, (401, b"not_authenticated")),
+        ({}, "old", (401, b"invalid_token")),
+        ({}, "down", (503, b"temporarily_unavailable")),
+        ({"scopes": ["read"]}, "alice", (200, b"alice")),
+        ({"scopes": ["read", "write"]}, "alice", (403, b"insufficient_scope")),
+        ({"scopes": ["read"]}, None, (401, b"not_authenticated")),
+        ({"roles": {"clerk"}}, "alice", (200, b"alice")),
+        ({"roles": ["owner"]}, "alice", (403, b"insufficient_scope")),
+        ({"optional": True}, None, (200, b"nobody")),
+        ({"optional": True}, "alice", (200, b"alice")),
+        ({"optional": True, "scopes": ["write"]}, None, (200, b"nobody")),
+        ({"optional": True, "scopes": ["write"]}, "alice", (403, b"insufficient_scope")),
+        ({"optional": True}, "old", (401, b"invalid_token")),
+    ],
+)
+def test_require_is_what_a_view_demands(demands, token, expected):
+    """The principal, or an error that becomes the response."""
+    answer = ask(make(requiring(**demands)), token)
+    status, body = expected
+    assert answer.status == status
+    assert body in answer.body
+
+
+def test_require_lets_a_preflight_through():
+    """It has no credentials, and is not refused."""
+    preflight = {"HTTP_ORIGIN": "https://a.example", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}
+    app = make(requiring(scopes=["write"]), default_access="deny")
+    assert ask(app, method="OPTIONS", **preflight).body == b"nobody"
+    assert ask(app, "alice", method="OPTIONS").status == 403
+
+
+def test_require_finds_nobody_on_a_public_path():
+    """Credentials are not looked at there, so nobody can be let in by them."""
+    assert ask(make(requiring(), public=["/"]), "alice").status == 401
+
+
+def test_require_live_asks_the_issuer():
+    """What was decided from a cache counts no more, whichever way the answer goes."""
+
+    class Verifier:
+        now = ALICE
+
+        def verify(self, token, /, *, live=False):
+            if not live:
+                return ALICE
+            if isinstance(self.now, Exception):
+                raise self.now
+            return self.now
+
+    verifier = Verifier()
+    app = AuthMiddleware(
+        requiring(scopes=["read"], live=True), Authenticator(Credential(authorization(), verifier))
+    )
+    assert ask(app, "t").body == b"alice"
+    verifier.now = Principal("alice", scopes=())
+    assert ask(app, "t").status == 403
+    verifier.now = TokenExpired()
+    request = environ("t")
+    assert Answer(app, request).status == 401
+    assert request["tokenward.principal"] is ANONYMOUS
+
+
+def test_require_without_the_middleware_says_what_is_missing():
+    """A program that forgot it lets nobody in, also where it sets the principal itself."""
+    with pytest.raises(ConfigurationError, match=r"put tokenward\.wsgi\.AuthMiddleware around"):
+        require(environ("alice", **{"tokenward.principal": ALICE}))
+
+
+def test_require_asks_whoever_decided():
+    """Also where a test has put another authenticator in force."""
+    other = Authenticator(Credential(authorization(), StubVerifier({"t": Principal("bob")})))
+    with override_authenticator(other):
+        assert ask(make(requiring(live=True)), "t").body == b"bob"
 
 
 def test_an_own_error_with_an_unknown_status_is_answered():
