@@ -4,11 +4,12 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-peers lint docs check bench bench-full format clean
+.PHONY: help demo test test-fast test-peers test-oldest lint docs check bench bench-full format clean
 
 VENV := .venv
-PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+OLDEST := .venv-oldest
+PY = $(VENV)/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check install --quiet
 
 # The first interpreter that really starts: a version manager's shim may stand for nothing.
 ifndef PYTHON
@@ -21,6 +22,7 @@ endif
 # environment is kept unless its interpreter or its pip no longer works.
 DEMO := $(VENV)/.stamp-demo
 DEV := $(VENV)/.stamp-dev
+OLD := $(OLDEST)/.stamp-oldest
 
 define ready
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || \
@@ -42,17 +44,23 @@ help: ## this list
 demo: $(DEMO) ## the example applications, running on this machine (CHECK=1: try them and exit)
 	$(PY) -m tokenward demo $(if $(CHECK),--check)
 
-test: $(DEV) ## every test, under branch coverage
+test: $(DEV) ## every test, under branch coverage, and again with the oldest releases admitted
+	tools/install_browser.sh
 	$(PY) -m coverage erase
 	$(PY) -m coverage run -m pytest
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
+	$(MAKE) test-oldest
 
-test-fast: $(DEV) ## every test that needs no foreign server
-	$(PY) -m pytest --ignore=tests/peers
+test-fast: $(DEV) ## every test that needs no foreign server and no browser
+	$(PY) -m pytest --ignore=tests/peers --ignore=tests/browser
 
 test-peers: $(DEV) ## the tests against servers and clients that nobody here wrote
 	$(PY) -m pytest tests/peers
+
+test-oldest: $(OLD) ## what meets a framework, with the oldest releases that pyproject.toml admits
+	$(OLDEST)/bin/python -m pytest -p no:cacheprovider tests/unit tests/edges tests/contract \
+		tests/peers/test_wsgi_frameworks.py
 
 lint: $(DEV) ## ruff, mypy, import directions, rules
 	$(PY) -m ruff check
@@ -77,13 +85,13 @@ format: $(DEV) ## put the code in its form
 	$(PY) -m ruff format
 
 clean: ## remove what make made
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(OLDEST) build dist .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find src tests tools docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(DEMO): pyproject.toml $(PY)
 	$(ready)
-	@$(PIP) --editable ".[flask,serve]"
+	@$(PIP) --editable ".[flask,django,serve]"
 	@mv $@.begun $@
 
 # What development needs contains what the demo needs.
@@ -93,5 +101,11 @@ $(DEV): pyproject.toml $(PY)
 	@cp -p $@.begun $(DEMO)
 	@mv $@.begun $@
 
+$(OLD): VENV := $(OLDEST)
+$(OLD): pyproject.toml tools/oldest.txt $(OLDEST)/bin/python
+	$(ready)
+	@$(PIP) --constraint tools/oldest.txt --editable ".[all]" --group test
+	@mv $@.begun $@
+
 # Missing or dangling: no prerequisite can make it, so the stamps above are made anew.
-$(PY): ;
+$(PY) $(OLDEST)/bin/python: ;

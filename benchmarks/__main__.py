@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--full] [ROW …]``: measure, print a table, write ``build/bench.json``."""
+"""``python -m benchmarks [ROW …]``: measure, print a table, write ``build/bench.json``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ ROWS = (
     "new_token",
     "cold_token",
     "flask_view",
+    "django_view",
+    "drf_view",
+    "peers",
     "many_tokens",
     "login",
     "import_time",
@@ -26,14 +29,16 @@ ROWS = (
 def main() -> int:
     """Run the rows that were asked for, all of them by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="more rounds: slower and steadier")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--full", action="store_true", help="more rounds: slower and steadier")
+    how.add_argument("--once", action="store_true", help="one round: whether everything runs")
     parser.add_argument("--output", default="build/bench.json", help="where the figures go as JSON")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     options = parser.parse_args()
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    effort = Effort(full=options.full)
+    effort = Effort(scale=5 if options.full else 0 if options.once else 1)
     results: list[Result] = []
     for number, name in enumerate(options.rows or ROWS, start=1):
         print(f"[{number}/{len(options.rows or ROWS)}] {name} ...", file=sys.stderr, flush=True)

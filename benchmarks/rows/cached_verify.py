@@ -27,7 +27,7 @@ def measure(effort: Effort) -> list[Result]:
     return [
         Result(
             "cached verify",
-            taken["cached"] / taken["floor"],
+            taken.over("cached", "floor"),
             "x floor",
             1.3,
             detail=f"{micro(taken['cached'])} over {micro(taken['floor'])}",

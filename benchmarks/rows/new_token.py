@@ -47,7 +47,7 @@ def measure(effort: Effort) -> list[Result]:
     return [
         Result(
             "introspection of a new token",
-            taken["tokenward"] / taken["session"],
+            taken.over("tokenward", "session"),
             "x requests.Session.post",
             0.6,
             detail=(

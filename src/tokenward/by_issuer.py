@@ -19,6 +19,7 @@ from tokenward.errors import (
     ConfigurationError,
     InvalidToken,
 )
+from tokenward.protocols import serves_live
 
 if TYPE_CHECKING:
     from tokenward.principal import Principal
@@ -121,6 +122,14 @@ class ByIssuer:
                 return None
             self._check_speaker(principal, self._verifier_of(principal.issuer))
         return principal
+
+    @property
+    def serves_live(self) -> bool:
+        """Whether every verifier that is registered here can ask its issuer."""
+        every = list(self._registered.values())
+        if self.otherwise is not None:
+            every.append(self.otherwise)
+        return all(serves_live(verifier) for verifier in every)
 
     def verifier_for(self, token: str) -> TokenVerifier:
         """Return the verifier that decides about ``token``.

@@ -266,6 +266,8 @@ class IntrospectResponse(_Read):
     jti: str | None = None
     roles: list[str] | None = None
     sid: str | None = None
+    email: str | None = None
+    email_verified: bool | None = None
 
     @model_serializer(mode="wrap")
     def _present_members_only(self, handler: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tokenward.django import DjangoUserRepository
 from tokenward.errors import (
     AuthServiceUnavailable,
     ConfigurationError,
@@ -90,15 +91,19 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("django", marks=pytest.mark.django_db)])
 def users(request, tmp_path, clock):
     """An empty repository of each kind."""
     if request.param == "memory":
         yield MemoryUserRepository(bcrypt_cost=4, clock=clock)
-    else:
+    elif request.param == "sqlite":
         repository = SQLiteUserRepository(tmp_path / "users.db", bcrypt_cost=4, clock=clock)
         yield repository
         repository.close()
+    else:
+        project = request.getfixturevalue("settings")
+        project.PASSWORD_HASHERS = ["tokenward.django.hashers.TokenwardPasswordHasher"]
+        yield DjangoUserRepository(bcrypt_cost=4, clock=clock)
 
 
 def register(users, username="alice", email=None, password="secret1", **more) -> PublicUser:
@@ -611,4 +616,6 @@ def test_a_cost_out_of_bounds_stops_start_up_and_leaves_no_file(cost, tmp_path):
         MemoryUserRepository(bcrypt_cost=cost)
     with pytest.raises(ConfigurationError, match="cost"):
         SQLiteUserRepository(tmp_path / "users.db", bcrypt_cost=cost)
+    with pytest.raises(ConfigurationError, match="cost"):
+        DjangoUserRepository(bcrypt_cost=cost)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The auth service through every door: Flask, bare WSGI, and a real socket."""
+"""The auth service through every door: Flask, Django, bare WSGI, and real sockets."""
 
 import base64
 import http.client
@@ -11,6 +11,12 @@ from wsgiref.validate import validator
 
 import pytest
 import waitress.server
+from callers import by_asgi
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import override_settings
 from flask import Flask, request
 from waitress import wasyncore
 from werkzeug.test import Client as WSGIClient
@@ -18,6 +24,7 @@ from werkzeug.test import Client as WSGIClient
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.clients import Client
 from tokenward.config import Settings
+from tokenward.django import _state
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.flask import Tokenward, auth_service_blueprint
 from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
@@ -37,6 +44,21 @@ FORM = "application/x-www-form-urlencoded"
 CREDENTIALS = json.dumps({"username": "alice", "password": PASSWORD}).encode()
 
 SETTINGS = {"service": {"issuer": ISSUER, "audience": "orders", "store": "memory://"}}
+OPEN_SETTINGS = {
+    "service": SETTINGS["service"]
+    | {
+        "registration": "open",
+        "password": {"bcrypt_cost": 4},
+        "clients": [{"client_id": "orders", "client_secret": SECRET}],
+    }
+}
+# What the middleware of a Django project says of every answer.
+DJANGOS = {
+    "cross-origin-opener-policy",
+    "referrer-policy",
+    "x-content-type-options",
+    "x-frame-options",
+}
 
 
 def make_service(issuer=ISSUER):
@@ -50,6 +72,10 @@ def make_service(issuer=ISSUER):
         registration="open",
         clients=[Client("orders", SECRET)],
     )
+    return with_users(service)
+
+
+def with_users(service):
     service.create_user("alice", email="alice@example.com", password=PASSWORD)
     service.create_user("idle", email="idle@example.com", password=PASSWORD)
     service.users.set_active("idle", active=False)
@@ -58,7 +84,14 @@ def make_service(issuer=ISSUER):
 
 @pytest.fixture(scope="module")
 def service():
-    return make_service()
+    """Return the service of the Django project; the other doors are made for it too."""
+    with override_settings(TOKENWARD=OPEN_SETTINGS, ROOT_URLCONF="shop.auth_service"):
+        for signal in (request_started, request_finished):
+            # As a test client does: no view here has to do with the database.
+            signal.disconnect(close_old_connections)
+        yield with_users(_state.parts().service)
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
 
 
 class Answer:
@@ -67,7 +100,8 @@ class Answer:
         self.headers = {}
         for name, value in headers:
             assert name.lower() not in self.headers, f"{name} came twice"
-            self.headers[name.lower()] = value
+            if name.lower() not in DJANGOS:
+                self.headers[name.lower()] = value
         self.body = body
 
     @property
@@ -90,9 +124,9 @@ class FlaskDoor:
 class WSGIDoor:
     """Calls the application as PEP 3333 has it, under the standard library's validator."""
 
-    def __init__(self, service):
-        self._app = auth_service_app(service)
-        self._validated = validator(self._app)
+    def __init__(self, app):
+        self._app = app
+        self._validated = validator(app)
 
     def send(self, method, path, body=b"", **headers):
         path, _, query = path.partition("?")
@@ -121,13 +155,28 @@ class WSGIDoor:
         return Answer(*started[0], body)
 
 
+class ASGIDoor:
+    """Calls the application on an event loop."""
+
+    def __init__(self, app):
+        self._app = app
+
+    def send(self, method, path, body=b"", **headers):
+        lines = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        if body:
+            lines.append(("Content-Length", str(len(body))))
+        with by_asgi(self._app) as ask:
+            answer = ask(method, path, lines, body)
+        return Answer(answer.status, answer.headers.items(), answer.body)
+
+
 class SocketDoor:
     """A waitress on a free loopback port, spoken to in bytes."""
 
-    def __init__(self, service):
+    def __init__(self, app):
         self._map = {}
         self._server = waitress.server.create_server(
-            auth_service_app(service), map=self._map, host="127.0.0.1", port=0, threads=2
+            app, map=self._map, host="127.0.0.1", port=0, threads=2
         )
         self.address = ("127.0.0.1", self._server.effective_port)
         self._thread = threading.Thread(target=self._server.run)
@@ -157,14 +206,27 @@ class SocketDoor:
                 return Answer(answer.status, headers, answer.read())
 
 
+DOORS = ["wsgi", "flask", "socket", "django", "django-asgi", "django-socket"]
+SOCKETS = ["socket", "django-socket"]
+
+
 @pytest.fixture(scope="module")
 def doors(service):
-    opened = {"wsgi": WSGIDoor(service), "flask": FlaskDoor(service), "socket": SocketDoor(service)}
+    bare, django = auth_service_app(service), WSGIHandler()
+    opened = {
+        "wsgi": WSGIDoor(bare),
+        "flask": FlaskDoor(service),
+        "socket": SocketDoor(bare),
+        "django": WSGIDoor(django),
+        "django-asgi": ASGIDoor(ASGIHandler()),
+        "django-socket": SocketDoor(django),
+    }
     yield opened
-    opened["socket"].close()
+    for name in SOCKETS:
+        opened[name].close()
 
 
-@pytest.fixture(params=["wsgi", "flask", "socket"])
+@pytest.fixture(params=DOORS)
 def door(request, doors):
     return doors[request.param]
 
@@ -259,7 +321,7 @@ def test_every_door_gives_the_same_answer(doors, case):
     """Status, headers and body, whatever server or framework stands before the endpoints."""
     method, path, body, headers, status = CASES[case]
     answers = [door.send(method, path, body, **headers) for door in doors.values()]
-    assert [answer.status for answer in answers] == [status] * 3
+    assert [answer.status for answer in answers] == [status] * len(DOORS)
     assert all(answer.headers == answers[0].headers for answer in answers)
     assert all(answer.body == answers[0].body for answer in answers)
     assert answers[0].headers["content-type"] == JSON
@@ -473,9 +535,9 @@ class TestServiceApp:
 class TestSocket:
     """Bytes that no client library would send."""
 
-    @pytest.fixture
-    def door(self, doors):
-        return doors["socket"]
+    @pytest.fixture(params=SOCKETS)
+    def door(self, request, doors):
+        return doors[request.param]
 
     def chunked(self, body, size=1_000, path="/login"):
         chunks = [body[at : at + size] for at in range(0, len(body), size)]

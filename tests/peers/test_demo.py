@@ -7,16 +7,19 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qs
 
 import pytest
+import requests
 
 from tokenward.cli.serve import Server, listen
 from tokenward.commands.demo.tour import Tour
+from tokenward.commands.demo.visit import visit, visit_admin
 
-PORT = 8000
+PORTS = (8000, 8001, 8002)
 
 
 def command(folder, *options):
@@ -57,16 +60,16 @@ def running(folder):
 
 
 def ports(said):
-    """Return where the two applications listen."""
+    """Return where the three programs listen."""
     found = re.findall(r" at http://127\.0\.0\.1:(\d+) \(process ", said)
-    assert 2 == len(found), said
+    assert 3 == len(found), said
     return [int(port) for port in found]
 
 
 def pids(said):
-    """Return the processes of the two applications."""
+    """Return the processes of the three programs."""
     found = re.findall(r" \(process (\d+), log ", said)
-    assert 2 == len(found), said
+    assert 3 == len(found), said
     return [int(pid) for pid in found]
 
 
@@ -92,23 +95,48 @@ def lines_to_paste(said):
     return re.findall(r"^(?:curl|TOKEN=).*$", said, re.MULTILINE)
 
 
-def test_check_makes_the_round_trip(folder):
+BEARER = {
+    "register": "201",
+    "log in": "200",
+    "call with the token": "200",
+    "call without": '401 and Bearer realm="example"',
+    "log out": "200",
+    "call again": '401 and error="invalid_token"',
+}
+PAGES = {
+    "profile, signed out": "302 and /sign-in?next=/profile",
+    "sign-in page": "200",
+    "wrong password": "403",
+    "sign in": "302 and /profile",
+    "profile, signed in": "200",
+    "sign out": "302 and /",
+    "profile, signed out again": "302 and /sign-in?next=/profile",
+}
+
+
+def test_check_makes_every_round_trip(folder):
     """Every step says what was expected and what came; what it leaves is its owner's only."""
     done = check(folder)
     assert (0, "") == (done.returncode, done.stderr.replace(_taken(done.stderr), ""))
-    steps = dict(re.findall(r"^ok   ([a-z ]+): expected (.*), got", done.stdout, re.MULTILINE))
-    assert {
-        "register": "201",
-        "log in": "200",
-        "call with the token": "200",
-        "call without": '401 and Bearer realm="example"',
-        "log out": "200",
-        "call again": '401 and error="invalid_token"',
-    } == steps
-    assert 6 == len(done.stdout.splitlines())
+    lines = done.stdout.splitlines()
+    steps = dict(re.search(r"^ok   (.*): expected (.*), got", line).groups() for line in lines)
+    assert len(lines) == len(steps)
+    for application in ("Flask", "Django"):
+        for title, expected in {**BEARER, **PAGES}.items():
+            assert expected == steps.pop(f"{application}, {title}")
+    admin = [(re.sub("ada-[0-9a-f]{6}", "ada", title), came) for title, came in steps.items()]
+    assert [
+        ("admin, the form for demo", "200"),
+        ("admin, log in as demo", "302 and /admin/"),
+        ("admin, the first page for demo", "200"),
+        ("admin, the form for ada", "200"),
+        ("admin, log in as ada", "200"),
+        ("admin, the first page for ada", "302 and /admin/login/?next=/admin/"),
+    ] == admin
     assert 0o700 == folder.stat().st_mode & 0o777
     assert "*\n" == (folder / ".gitignore").read_text("utf-8")
-    for name in ("client.secret", "keys.secret", "store.db", "tokenward.toml"):
+    secrets = ("example-flask", "example-django", "django", "keys")
+    for name in (*(f"{secret}.secret" for secret in secrets), "store.db", "tokenward.toml"):
         assert 0o600 == (folder / name).stat().st_mode & 0o777
 
 
@@ -137,11 +165,11 @@ def test_the_lines_work_as_a_person_pastes_them(folder):
 
 
 def test_the_administrator_it_names_can_log_in(folder):
-    """With the role that opens /admin, which is closed to who registered."""
+    """With the role that opens /api/admin, which is closed to who registered."""
     with running(folder) as (_, said):
-        name, password = re.search(r"the user (\S+) with the password (\S+),", said).groups()
+        name, password = re.search(r"Sign in as (\S+) .* with the password (\S+)\.", said).groups()
         lines = lines_to_paste(said)
-        admin = lines[2].replace("/profile", "/admin")
+        admin = lines[2].replace("/api/profile", "/api/admin")
         theirs = re.sub(r'"username": "[^"]*", "password": "[^"]*"', "%s", lines[1])
         log_in = theirs % f'"username": "{name}", "password": "{password}"'
         script = "\n".join([lines[0], lines[1], admin, log_in, admin])
@@ -152,26 +180,44 @@ def test_the_administrator_it_names_can_log_in(folder):
         assert ["201", "403", "200"] == statuses
 
 
-def test_another_port_is_used_when_one_is_taken(folder):
-    """It says so, and the lines name the other one."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Whoever has it, it is taken.
-        with suppress(OSError):
-            holder.bind(("127.0.0.1", PORT))
-            holder.listen()
+def test_it_says_where_to_click(folder):
+    """Each page it names is there, and answers as a page."""
+    with running(folder) as (_, said):
+        named = re.findall(r"^  (http://127\.0\.0\.1:\d+(/\S*))  ", said, re.MULTILINE)
+        assert ["/", "/", "/admin/"] == [path for _, path in named]
+        for url, _ in named:
+            answer = requests.get(url, timeout=10)
+            assert (200, "text/html; charset=utf-8") == (
+                answer.status_code,
+                answer.headers["Content-Type"],
+            )
+            assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_other_ports_are_used_when_some_are_taken(folder):
+    """It says so, and everything it names is there and not here."""
+    with ExitStack() as stack:
+        for port in (PORTS[0], PORTS[2]):
+            holder = stack.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Whoever has it, it is taken.
+            with suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+                holder.listen()
         with running(folder) as (process, said):
-            auth, app = ports(said)
-            assert PORT not in (auth, app)
+            auth, _, django = ports(said)
+            assert not {PORTS[0], PORTS[2]} & {auth, django}
             assert f"http://127.0.0.1:{auth}/register" in said
+            assert f"http://127.0.0.1:{django}/admin/" in said
             process.terminate()
             _, err = process.communicate(timeout=30)
             assert 0 == process.returncode
-            assert f"Port {PORT} is taken; using {auth} instead." in err
+            assert f"Port {PORTS[0]} is taken; using {auth} instead." in err
+            assert f"Port {PORTS[2]} is taken; using {django} instead." in err
 
 
 def test_killed_it_leaves_nothing_running_and_starts_again(folder):
-    """Kill -9 of the demo alone: both applications end, and the next run finds its files."""
+    """Kill -9 of the demo alone: all three end, and the next run finds its files."""
     with running(folder) as (process, said):
         process.kill()
         wait_until_none_runs(*pids(said))
@@ -179,17 +225,47 @@ def test_killed_it_leaves_nothing_running_and_starts_again(folder):
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def test_an_application_that_ends_ends_the_demo(folder):
-    """It says which one, and with what words; the other one is stopped."""
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [(0, "the auth service"), (1, "the Flask application"), (2, "the Django site")],
+)
+def test_a_program_that_ends_ends_the_demo(folder, which, name):
+    """It says which one, and with what words; the others are stopped."""
     with running(folder) as (process, said):
-        auth, app = pids(said)
-        os.kill(auth, signal.SIGKILL)
+        started = pids(said)
+        os.kill(started.pop(which), signal.SIGKILL)
         _, err = process.communicate(timeout=30)
         assert 3 == process.returncode
-        assert "the auth service has ended" in err
-        assert f"http://127.0.0.1:{ports(said)[0]}" in err
+        assert f"{name} has ended" in err
+        assert f"http://127.0.0.1:{ports(said)[which]}" in err
         assert "Traceback" not in err
-        assert not runs(app)
+        assert not any(runs(pid) for pid in started)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ({"django"}, "The demo needs django; run: pip install 'tokenward[flask,django,serve]'"),
+        ({"flask", "waitress"}, "The demo needs flask and waitress; run: pip install"),
+    ],
+)
+def test_what_is_not_installed_is_named(tmp_path, missing, said):
+    """With the line that installs it; nothing is written, and nothing started."""
+    names = ", ".join(map(repr, missing))
+    script = f"""
+import sys
+for name in [{names}]:
+    sys.modules[name] = None
+from tokenward.cli import main
+sys.exit(main(["demo", "--folder", sys.argv[1]]))
+"""
+    folder = tmp_path / "demo"
+    done = subprocess.run(
+        [sys.executable, "-c", script, folder], capture_output=True, text=True, check=False
+    )
+    assert (2, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    assert not folder.exists()
 
 
 def test_files_that_cannot_be_used_are_named(folder):
@@ -226,8 +302,8 @@ class TestTour:
             presented = "bearer" if environ.get("HTTP_AUTHORIZATION") else "bare"
             kind = f"{method} {path} {presented}"
             calls.append(kind)
-            if kind == "GET /profile bearer" and "POST /logout bearer" in calls:
-                kind = "GET /profile again"
+            if kind == "GET /api/profile bearer" and "POST /logout bearer" in calls:
+                kind = "GET /api/profile again"
             status, challenge, body = answers.get(kind, self.GOOD[kind])
             headers = [("WWW-Authenticate", challenge)] if challenge else []
             start_response(f"{status} Whatever", [*headers, ("Content-Length", str(len(body)))])
@@ -244,10 +320,10 @@ class TestTour:
     GOOD: ClassVar = {
         "POST /register bare": (201, "", '{"username":"alice"}'),
         "POST /login bare": (200, "", f'{{"access_token":"{TOKEN}"}}'),
-        "GET /profile bearer": (200, "", '{"username":"alice"}'),
-        "GET /profile bare": (401, 'Bearer realm="example"', "{}"),
+        "GET /api/profile bearer": (200, "", '{"username":"alice"}'),
+        "GET /api/profile bare": (401, 'Bearer realm="example"', "{}"),
         "POST /logout bearer": (200, "", "{}"),
-        "GET /profile again": (401, 'Bearer realm="example", error="invalid_token"', "{}"),
+        "GET /api/profile again": (401, 'Bearer realm="example", error="invalid_token"', "{}"),
     }
 
     def test_what_behaves_passes(self, tour):
@@ -259,13 +335,17 @@ class TestTour:
         [
             ("POST /register bare", (403, "", "{}"), "register"),
             ("POST /login bare", (200, "", "{}"), "log in"),
-            ("GET /profile bearer", (200, "", '{"username":"bob"}'), "call with the token"),
-            ("GET /profile bare", (200, "", "{}"), "call without"),
-            ("GET /profile bare", (401, "", "{}"), "call without"),
-            ("GET /profile bare", (401, GOOD["GET /profile again"][1], "{}"), "call without"),
+            ("GET /api/profile bearer", (200, "", '{"username":"bob"}'), "call with the token"),
+            ("GET /api/profile bare", (200, "", "{}"), "call without"),
+            ("GET /api/profile bare", (401, "", "{}"), "call without"),
+            (
+                "GET /api/profile bare",
+                (401, GOOD["GET /api/profile again"][1], "{}"),
+                "call without",
+            ),
             ("POST /logout bearer", (204, "", ""), "log out"),
-            ("GET /profile again", (200, "", '{"username":"alice"}'), "call again"),
-            ("GET /profile again", (401, 'Bearer realm="example"', "{}"), "call again"),
+            ("GET /api/profile again", (200, "", '{"username":"alice"}'), "call again"),
+            ("GET /api/profile again", (401, 'Bearer realm="example"', "{}"), "call again"),
         ],
     )
     def test_what_does_not_behave_is_found(self, tour, kind, answer, step):
@@ -273,7 +353,7 @@ class TestTour:
         tour[1][kind] = answer
         *before, last = tour[0].check()
         assert all(outcome.passed for outcome in before)
-        assert (step, False) == (last.step.title, last.passed)
+        assert (step, False) == (last.title, last.passed)
         assert str(answer[0]) in last.got
 
     def test_nobody_there_is_a_failure_too(self):
@@ -281,4 +361,116 @@ class TestTour:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         (outcome,) = Tour(url, url, "alice", "a password").check()
+        assert (False, "ConnectionRefusedError") == (outcome.passed, outcome.got)
+
+
+class TestVisit:
+    """The round trip of a person finds what is wrong, whichever page it is on."""
+
+    FORM = '<form method="post"><input name="csrfmiddlewaretoken" value="hidden">'
+    SIGNED_IN = ("Set-Cookie", "site=alice; Path=/; HttpOnly; Max-Age=900")
+    SIGNED_OUT = ("Set-Cookie", "site=; Path=/; Max-Age=0")
+    TO_SIGN_IN = ("Location", "/sign-in?next=/profile")
+    TO_LOG_IN = ("Location", "/admin/login/?next=/admin/")
+
+    # By what is asked, and who asks: with which password, or with which cookie.
+    GOOD: ClassVar = {
+        "GET /profile": (302, [TO_SIGN_IN], ""),
+        "GET /sign-in": (200, [], FORM),
+        "POST /sign-in wrong": (403, [], FORM),
+        "POST /sign-in right": (302, [SIGNED_IN, ("Location", "http://{host}/profile")], ""),
+        "GET /profile alice": (200, [], "alice" + FORM),
+        "POST /sign-out alice": (302, [SIGNED_OUT, ("Location", "/")], ""),
+        "GET /admin/login/": (200, [], FORM),
+        "POST /admin/login/ right": (302, [SIGNED_IN, ("Location", "/admin/")], ""),
+        "GET /admin/ alice": (200, [], "Welcome, alice"),
+        "GET /admin/": (302, [TO_LOG_IN], ""),
+    }
+
+    @pytest.fixture
+    def site(self):
+        """A site that behaves, but for the answers that are replaced."""
+        answers = {}
+
+        def application(environ, start_response):
+            method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+            kind = f"{method} {path}"
+            form = parse_qs(environ["wsgi.input"].read().decode())
+            if method == "POST":
+                site = (environ["HTTP_ORIGIN"], environ["HTTP_SEC_FETCH_SITE"])
+                assert (f"http://{environ['HTTP_HOST']}", "same-origin") == site
+                assert ["hidden"] == form["csrfmiddlewaretoken"]
+            if "password" in form:
+                kind += " right" if form["password"] == ["a password"] else " wrong"
+            elif "site=alice" in environ.get("HTTP_COOKIE", ""):
+                kind += " alice"
+            status, headers, body = answers.get(kind, self.GOOD[kind])
+            headers = [(name, v.format(host=environ["HTTP_HOST"])) for name, v in headers]
+            start_response(f"{status} Whatever", [*headers, ("Content-Length", str(len(body)))])
+            return [body.encode()]
+
+        server = Server(application, listen("127.0.0.1", 0), threads=1)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        yield server.url, answers
+        server.stop()
+        thread.join()
+
+    def test_what_behaves_passes(self, site):
+        """Seven steps on the pages, and three in the admin, whoever comes."""
+        url, answers = site
+        assert [True] * 7 == [outcome.passed for outcome in visit(url, "alice", "a password")]
+        opened = visit_admin(url, "alice", "a password", opens=True)
+        assert [True] * 3 == [outcome.passed for outcome in opened]
+        answers["POST /admin/login/ right"] = (200, [], self.FORM)
+        closed = visit_admin(url, "alice", "a password", opens=False)
+        assert [True] * 3 == [outcome.passed for outcome in closed]
+
+    @pytest.mark.parametrize(
+        ("kind", "answer", "step"),
+        [
+            ("GET /profile", (200, [], "alice"), "profile, signed out"),
+            ("GET /profile", (302, [("Location", "/")], ""), "profile, signed out"),
+            ("GET /profile", (401, [], ""), "profile, signed out"),
+            ("GET /sign-in", (200, [], "no such thing"), "sign-in page"),
+            ("POST /sign-in wrong", (200, [], FORM), "wrong password"),
+            ("POST /sign-in wrong", (302, [SIGNED_IN], ""), "wrong password"),
+            ("POST /sign-in right", (403, [], FORM), "sign in"),
+            ("POST /sign-in right", (302, [("Location", "/elsewhere")], ""), "sign in"),
+            ("POST /sign-in right", (302, [("Location", "/profile")], ""), "profile, signed in"),
+            ("GET /profile alice", (200, [], "bob" + FORM), "profile, signed in"),
+            ("POST /sign-out alice", (405, [], ""), "sign out"),
+            ("POST /sign-out alice", (302, [("Location", "/")], ""), "profile, signed out again"),
+        ],
+    )
+    def test_what_does_not_behave_is_found(self, site, kind, answer, step):
+        """At the step where it shows, which is the last one made."""
+        url, answers = site
+        answers[kind] = answer
+        *before, last = visit(url, "alice", "a password")
+        assert all(outcome.passed for outcome in before)
+        assert (step, False) == (last.title, last.passed)
+
+    @pytest.mark.parametrize(
+        ("opens", "kind", "answer", "step"),
+        [
+            (True, "GET /admin/login/", (500, [], ""), "admin, the form for alice"),
+            (True, "POST /admin/login/ right", (200, [], FORM), "admin, log in as alice"),
+            (True, "GET /admin/ alice", (403, [], ""), "admin, the first page for alice"),
+            (False, "GET /admin/", (200, [], ""), "admin, log in as alice"),
+        ],
+    )
+    def test_an_admin_that_opens_wrongly_is_found(self, site, opens, kind, answer, step):
+        """Whether it should have opened, or should not."""
+        url, answers = site
+        answers[kind] = answer
+        *before, last = visit_admin(url, "alice", "a password", opens=opens)
+        assert all(outcome.passed for outcome in before)
+        assert (step, False) == (last.title, last.passed)
+
+    def test_nobody_there_is_a_failure_too(self):
+        """The kind of error is what came."""
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        (outcome,) = visit(url, "alice", "a password")
         assert (False, "ConnectionRefusedError") == (outcome.passed, outcome.got)

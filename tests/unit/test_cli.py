@@ -345,6 +345,21 @@ class TestStore:
         assert [("far ahead",)] == left
 
 
+class TestKeys:
+    def test_list_shows_what_may_be_known_of_each(self, run, store, folder):
+        """Id, algorithm, state and since when, the one that signs first; no key is opened."""
+        (folder / "keys.secret").write_text("another-9f8a-77e1-quartz", "utf-8")
+        status, out, err = run("keys", "list", "--config", store)
+        assert (0, "") == (status, err)
+        rows = [line.split("\t") for line in out.splitlines()]
+        assert [["ES256", "current"], ["ES256", "next"]] == [row[1:3] for row in rows]
+        connection = sqlite3.connect(folder / "store.db")
+        stored = {kid for (kid,) in connection.execute("SELECT kid FROM signing_keys")}
+        connection.close()
+        assert stored == {row[0] for row in rows}
+        assert all(row[3].endswith("+00:00") for row in rows)
+
+
 class TestUsers:
     def test_list_shows_name_address_roles_and_id(self, run, alice):
         """One line a user, with tabs between."""

@@ -744,6 +744,7 @@ def test_every_setting_of_the_service_arrives():
                     "audiences": ["x"],
                     "scopes": "s",
                     "grants": ["g"],
+                    "access_token_lifetime": 28_800,
                 },
             ],
         )
@@ -754,6 +755,7 @@ def test_every_setting_of_the_service_arrives():
     assert (ISSUER, "orders", 60) == (ours.issuer, ours.audience, ours.access_token_lifetime)
     assert "RS256" == ours.keys.current.algorithm
     assert (None, frozenset("x")) == (first.audiences, second.audiences)
+    assert (None, 28_800) == (first.access_token_lifetime, second.access_token_lifetime)
     assert (frozenset("s"), frozenset("g")) == (second.scopes, second.grants)
     with pytest.raises(InvalidRequest):
         ours.create_user("ada", email="ada@example.org", password="12345678")
@@ -829,6 +831,16 @@ def test_http_on_this_machine(issuer):
 def test_service_values_that_cannot_be_meant(change):
     """Each fails in the settings already, with its path."""
     assert "service." in refused({"service": service(**change)})
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, 1.5, True, "900", []])
+def test_a_clients_lifetime_that_cannot_be_meant(lifetime):
+    """It fails in the settings already, with the path of the client."""
+    client = {"client_id": "a", "client_secret": SECRET, "access_token_lifetime": lifetime}
+    told = refused({"service": service(clients=[client])})
+
+    assert "service.clients[0].access_token_lifetime" in told
+    assert SECRET not in told
 
 
 @pytest.mark.parametrize("secrets", [[], [SECRET]], ids=["plain", "sealed"])

@@ -16,7 +16,13 @@ SECRET = "f3a9c1e07b5d4826-of-a-test"
 def blocks(monkeypatch):
     """The README's Python blocks, run in order in one module."""
     monkeypatch.setenv("AS_SECRET", SECRET)
-    names = {"__name__": "readme", "application": lambda _environ, _start_response: [b"inner"]}
+    names = {
+        "__name__": "readme",
+        "application": lambda _environ, _start_response: [b"inner"],
+        # What startproject has written above.
+        "INSTALLED_APPS": [],
+        "MIDDLEWARE": [],
+    }
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     return names
@@ -40,6 +46,12 @@ def test_the_wsgi_example_runs(blocks):
     body = b"".join(blocks["application"](environ, lambda *a: started.append(a)))
     assert b"inner" == body
     assert environ["tokenward.principal"].is_anonymous
+
+
+def test_the_django_settings_are_a_configuration(blocks):
+    """The mapping for settings.py parses, and maps a role that its one issuer asserts."""
+    settings = Settings.model_validate(blocks["TOKENWARD"])
+    assert (("admin",), ("https://as.example",)) == (settings.django.staff_roles, settings.issuers)
 
 
 def test_the_toml_is_a_configuration(monkeypatch):

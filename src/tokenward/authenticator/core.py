@@ -19,6 +19,7 @@ from tokenward.errors import (
     InvalidToken,
     NotAuthenticated,
 )
+from tokenward.protocols import serves_live
 
 if TYPE_CHECKING:
     from tokenward.authenticator.sources import Source
@@ -219,6 +220,41 @@ class Authenticator:
             return Authentication(principal, credential)
         raise NotAuthenticated
 
+    def presented(self, headers: Headers, *, query: str = "") -> Credential | None:
+        """Return the credential that decides a request, with nothing verified yet.
+
+        Args:
+            headers: As in `authenticate`.
+            query: The same.
+
+        Returns:
+            ``None`` when nothing is presented. What cannot be one token is presented too.
+        """
+        for credential in self.credentials:
+            try:
+                if credential.source.read(headers, query) is not None:
+                    return credential
+            except AuthError:
+                return credential
+        return None
+
+    def check_site(self, headers: Headers) -> None:
+        """Refuse a request that another site may have made a browser send.
+
+        `authenticate` asks this by itself; a sign-in form has no credential yet, and has to be
+        protected too.
+
+        Raises:
+            CrossSiteRequest: Nothing shows that the request comes from the same origin, from the
+                person, or from one of ``origins``.
+        """
+        self._origins.check(headers)
+
+    @property
+    def serves_live(self) -> bool:
+        """Whether every credential's verifier can take a ``live`` decision."""
+        return all(serves_live(credential.verifier) for credential in self.credentials)
+
     def is_public(self, method: str, path: str) -> bool:
         """Tell whether credentials are not looked at; ``path`` percent-decoded once."""
         return self._public.match(method, path)
@@ -247,7 +283,12 @@ def _refuse(credential: Credential, error: AuthError) -> NoReturn:
     if isinstance(error, NotAuthenticated):
         # Something was presented; an optional view must not take this for nothing.
         raise InvalidToken("the verifier takes the token for none") from None
-    raise error
+    try:
+        raise error
+    finally:
+        # An error knows the frames it came through; one that also knew the error would keep a
+        # refused request in memory until the collector comes.
+        del error
 
 
 def _log(credential: Credential, error: AuthError) -> None:

@@ -106,10 +106,10 @@ class _Cookie:
         if not sent or self.name not in sent:
             return None
         values = {
-            value
+            _unquoted(value)
             for name, _, value in (pair.strip(" \t").partition("=") for pair in sent.split(";"))
-            if name == self.name and value
-        }
+            if name == self.name
+        } - {""}
         if len(values) > 1:
             # Another application, or an attacker, on a sibling host can plant a second cookie;
             # which one a server takes is chance, so neither counts (RFC 6265, section 8.6).
@@ -119,6 +119,11 @@ class _Cookie:
                 reason="repeated_cookie",
             )
         return values.pop() if values else None
+
+
+def _unquoted(value: str) -> str:
+    # RFC 6265, section 4.1.1: the whole value may stand in double quotes.
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def authorization() -> Source:

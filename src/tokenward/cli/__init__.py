@@ -1,10 +1,7 @@
 """The command line: arguments in, lines and an exit status out.
 
 =====  ============================================================================================
-0      done; the token is accepted
-1      refused: the token, the name that is taken, a check that failed
-2      wrong usage or configuration; the message says what to change
-3      unavailable: a server or a store that cannot be reached right now
+0..3   as in `tokenward.commands.line.ending`
 130    interrupted (as a shell has it: 128 and the number of the signal)
 141    whoever read the output has gone away
 =====  ============================================================================================
@@ -14,24 +11,17 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from tokenward.cli.actions import REFUSED, UNAVAILABLE, USAGE
 from tokenward.cli.arguments import parse
-from tokenward.cli.terminal import Terminal
-from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError, InvalidRequest
-
-if TYPE_CHECKING:
-    from argparse import Namespace
+from tokenward.commands.homes import FileHome
+from tokenward.commands.line.ending import perform
+from tokenward.commands.line.terminal import Terminal
 
 __all__ = ["main"]
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
-
-_store_init = re.compile(r"`(tokenward store init)`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,25 +50,8 @@ def _run(argv: Sequence[str] | None) -> int:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     arguments = parse(argv)
     terminal = Terminal()
-    try:
-        status: int = arguments.run(arguments, terminal)
-    except ConfigurationError as error:
-        terminal.note(f"tokenward: {_with_config(str(error), arguments)}")
-        return USAGE
-    except AuthError as error:
-        terminal.note(f"tokenward: {_sentence(error)}")
-        return UNAVAILABLE if isinstance(error, AuthServiceUnavailable) else REFUSED
-    return status
-
-
-def _sentence(error: AuthError) -> str:
-    fields = error.fields if isinstance(error, InvalidRequest) else {}
-    if fields:
-        return "; ".join(f"{name}: {text}" for name, text in fields.items())
-    return f"{error.hint or error.description} [{error.reason}]"
-
-
-def _with_config(message: str, arguments: Namespace) -> str:
-    """Complete the command that a message advises with the configuration that was named."""
-    config: str | None = getattr(arguments, "config", None)
-    return _store_init.sub(rf"`\1 --config {config}`", message) if config else message
+    home = FileHome(getattr(arguments, "config", None))
+    ending = perform(arguments, terminal, home)
+    if ending.sentence:
+        terminal.note(f"tokenward: {ending.sentence}")
+    return ending.status

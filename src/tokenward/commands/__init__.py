@@ -1,17 +1,20 @@
 """What the command line does, without a command line.
 
-`tokenward …` calls these functions, and so may a framework's own commands. Each takes parsed
-`Settings`, returns data or raises one of our errors, and prints nothing; where there is something
-to say along the way it goes to an `Output`.
+`tokenward …` calls these functions, and so do `flask tokenward …` and `manage.py tokenward_…`. Each
+takes parsed `Settings`, returns data or raises one of our errors, and prints nothing; where there
+is something to say along the way it goes to an `Output`.
 
 ===========  ==================================================================================
 `setup`      finding and checking the configuration
+`homes`      where it is written: a file, or a setting of a framework
 `store`      making the store, cleaning it up
 `users`      the people in it
+`keys`       the signing keys in it
 `tokens`     issuing a token, asking about one
 `explain`    why a token is accepted or refused, check by check; the checks are in `steps`
 `doctor`     whether everything that the configuration names is there and works
 `demo`       the example applications, running on this machine, each held by a `tether`
+`line`       what a person types, in each of the programs that call these functions
 ===========  ==================================================================================
 """
 

@@ -10,25 +10,28 @@ import os
 import secrets
 import stat
 import time
-import tomllib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tokenward._http import RequestsTransport, is_loopback
+from tokenward.commands.homes import written_secrets
 from tokenward.commands.setup import check
-from tokenward.config import Settings, build_verifier
+from tokenward.config import build_verifier
 from tokenward.config.build import open_store, sealer_of
 from tokenward.config.settings import IntrospectionEntry
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.introspection import IntrospectionVerifier
 from tokenward.keys import KeyRing
 from tokenward.protocols import Request
+from tokenward.service_client import AuthServiceClient
 
 if TYPE_CHECKING:
-    from tokenward.config.settings import ServiceSection
+    from tokenward.commands.homes import Home
+    from tokenward.config import Settings
+    from tokenward.config.settings import LoginSection, ServiceSection
+    from tokenward.repositories import UserRepository
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -76,22 +79,25 @@ class Finding:
     outage: bool = False
 
 
-def examine(path: str) -> Iterator[Finding]:
-    """Reach for everything that the configuration at ``path`` names.
+def examine(home: Home) -> Iterator[Finding]:
+    """Reach for everything that the configuration names.
 
     Nothing is changed: a store is opened, never made; an authorization server is asked about a
     token that nobody has.
+
+    Args:
+        home: Where the configuration is written.
     """
     try:
-        settings = Settings.from_file(path)
+        settings = home.settings()
         check(settings)
     except ConfigurationError as error:
-        yield Finding("FAIL", path, str(error))
+        yield Finding("FAIL", home.name, str(error))
         return
-    yield Finding("ok", path, "can be read, and every part of it can be built")
-    yield from _secrets(settings, path)
+    yield Finding("ok", home.name, "can be read, and every part of it can be built")
+    yield from _secrets(settings, home)
     if settings.service is not None:
-        yield from _service(settings.service)
+        yield from _service(settings.service, home.users(settings))
     if not settings.credentials and settings.service is None:
         yield Finding("warn", "credentials", "none, so every request is one of nobody; add one")
     for at, entry in enumerate(settings.credentials):
@@ -99,34 +105,23 @@ def examine(path: str) -> Iterator[Finding]:
             yield from _introspection(entry, f"credentials[{at}]")
         else:
             yield Finding("ok", f"credentials[{at}]", "the service's own tokens, checked in place")
+    if settings.django is not None and settings.django.login is not None:
+        yield _login(settings.django.login)
 
 
-def _secrets(settings: Settings, path: str) -> Iterator[Finding]:
-    raw = tomllib.loads(Path(path).read_text("utf-8"))
+def _secrets(settings: Settings, home: Home) -> Iterator[Finding]:
     literal = False
-    for setting, written in _written_secrets(settings, raw, ""):
+    for setting, written in written_secrets(settings, home):
         if isinstance(written, str):
             literal = True
-            advice = 'stands in the file; write { file = "PATH" } or { env = "NAME" } instead'
-            yield Finding("warn", setting, advice)
+            where = "the file" if home.file else home.name
+            yield Finding("warn", setting, f"stands in {where}; write {home.elsewhere} instead")
         elif "file" in written and _open_to_others(written["file"]):
             advice = f"other users can reach its file; run: chmod 600 {written['file']}"
             yield Finding("warn", setting, advice)
-    if literal and _open_to_others(path):
-        yield Finding("warn", path, f"holds secrets, and others can read it; chmod 600 {path}")
-
-
-def _written_secrets(parsed: Any, raw: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield each secret as it was written, by its path: what parsed hides, raw shows."""
-    if hasattr(parsed, "get_secret_value"):
-        yield path, raw
-    elif isinstance(raw, Mapping) and not isinstance(parsed, Mapping):
-        for name, value in raw.items():
-            inner = getattr(parsed, name, None)
-            yield from _written_secrets(inner, value, f"{path}.{name}" if path else name)
-    elif isinstance(raw, list) and isinstance(parsed, tuple):
-        for at, value in enumerate(raw):
-            yield from _written_secrets(parsed[at], value, f"{path}[{at}]")
+    if literal and home.file and _open_to_others(home.file):
+        advice = f"holds secrets, and others can read it; chmod 600 {home.file}"
+        yield Finding("warn", home.file, advice)
 
 
 def _open_to_others(path: str) -> bool:
@@ -135,7 +130,7 @@ def _open_to_others(path: str) -> bool:
     return False
 
 
-def _service(section: ServiceSection) -> Iterator[Finding]:
+def _service(section: ServiceSection, people: UserRepository | None) -> Iterator[Finding]:
     if is_loopback(section.issuer):
         advice = "names this machine only; write the https URL that others reach it by"
         yield Finding("warn", "service.issuer", advice)
@@ -150,10 +145,10 @@ def _service(section: ServiceSection) -> Iterator[Finding]:
     if not section.clients:
         advice = "none, so nobody can introspect; add a client for each program that verifies"
         yield Finding("warn", "service.clients", advice)
-    yield from _store(section)
+    yield from _store(section, people)
 
 
-def _store(section: ServiceSection) -> Iterator[Finding]:
+def _store(section: ServiceSection, people: UserRepository | None) -> Iterator[Finding]:
     setting = "service.store"
     if section.store.startswith("memory:"):
         advice = "users and keys end with the process; write sqlite:///FILE to keep them"
@@ -169,7 +164,7 @@ def _store(section: ServiceSection) -> Iterator[Finding]:
         return
     try:
         repositories.ping()
-        users = repositories.users.count()
+        users = (repositories.users if people is None else people).count()
         yield Finding("ok", setting, f"opens, and only its owner can; users: {users}")
         keys = KeyRing.load(repositories.keys, sealer=sealer_of(section))
         kid = keys.current.kid or ""
@@ -233,6 +228,31 @@ def _asked(entry: IntrospectionEntry, path: str) -> Generator[Finding, None, boo
     else:
         yield Finding("ok", endpoint, "answers, takes our credentials, knows no made-up token")
     return True
+
+
+def _login(section: LoginSection) -> Finding:
+    """Ask about a token that nobody has; a login would be one more for the service to count."""
+    setting = "django.login.issuer"
+    client = AuthServiceClient(
+        section.issuer,
+        timeout=section.timeout,
+        connect_timeout=section.connect_timeout,
+        verify_tls=section.verify_tls,
+    )
+    try:
+        client.get_logged_in_user(secrets.token_urlsafe(32))
+    except InvalidToken:
+        found = "answers; whether it takes our client credentials is seen at the first login"
+        return Finding("ok", setting, found)
+    except AuthServiceUnavailable as error:
+        if error.reason == "bad_response":
+            return Finding("FAIL", setting, error.hint)
+        advice = f"cannot be reached ({error.reason}): {error.hint}"
+        return Finding("FAIL", setting, advice, outage=True)
+    finally:
+        client.close()
+    advice = "takes a token that was made up just now for a user's; write another issuer"
+    return Finding("FAIL", setting, advice)
 
 
 def _clock(entry: IntrospectionEntry, path: str) -> Iterator[Finding]:

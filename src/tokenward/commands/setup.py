@@ -10,6 +10,7 @@ from tokenward.config.settings import CONFIG_VARIABLE
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from tokenward.authenticator import Authenticator
     from tokenward.config.settings import ServiceSection
 
 HOW_TO_CONFIGURE = (
@@ -38,10 +39,13 @@ def load(path: str | None) -> Settings:
     return Settings.from_file(config_file(path))
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings) -> Authenticator:
     """Build everything that ``settings`` describe, without reaching for any of it.
 
     No store is opened and no server asked: `doctor` does that.
+
+    Returns:
+        What would decide about requests.
 
     Raises:
         ConfigurationError: A part cannot be built.
@@ -49,7 +53,7 @@ def check(settings: Settings) -> None:
     service = None
     if settings.service is not None:
         service = build_service(_in_memory(settings, settings.service))
-    build_authenticator(settings, service=service)
+    return build_authenticator(settings, service=service)
 
 
 def service_section(settings: Settings) -> ServiceSection:

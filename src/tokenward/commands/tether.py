@@ -23,6 +23,8 @@ def main(argv: list[str]) -> None:
     threading.Thread(target=_watch, name="tether", daemon=True).start()
     target, *_ = sys.argv = argv
     if target.endswith(".py"):
+        # Where Python itself looks first when it is given a file.
+        sys.path.insert(0, os.path.dirname(target))  # noqa: PTH120 - as Python writes it
         runpy.run_path(target, run_name="__main__")
     else:
         runpy.run_module(target, run_name="__main__", alter_sys=True)

@@ -1,4 +1,7 @@
-"""The people in the store: added, listed, changed. Works while registration is closed."""
+"""The people in the store: added, listed, changed. Works while registration is closed.
+
+``people`` is where they are kept if that is not the store: a framework has users of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from tokenward._audit import audit
 from tokenward._log import shown
-from tokenward.commands.setup import lasting_section
+from tokenward.commands.setup import lasting_section, service_section
 from tokenward.commands.store import opened
 from tokenward.config import build_service
 from tokenward.errors import InvalidRequest, UserAlreadyExists, UserNotFound
 
 if TYPE_CHECKING:
     from tokenward.config import Settings
+    from tokenward.config.settings import ServiceSection
     from tokenward.repositories import UserRepository
     from tokenward.schemas import PublicUser, User
 
@@ -30,6 +34,7 @@ def add(
     password: str,
     roles: Iterable[str] = (),
     if_missing: bool = False,
+    people: UserRepository | None = None,
 ) -> tuple[PublicUser, bool]:
     """Add a user.
 
@@ -40,6 +45,7 @@ def add(
         password: As the service's policy wants it.
         roles: What the user is.
         if_missing: Leave a user of this name alone; otherwise that is an error.
+        people: Instead of the store's.
 
     Returns:
         The user, and whether they were added now.
@@ -50,8 +56,8 @@ def add(
         UserAlreadyExists: The name or the address is taken.
         AuthServiceUnavailable: The store is busy or down.
     """
-    lasting_section(settings)
-    service = build_service(settings)
+    _lasting(settings, people)
+    service = build_service(settings, users=people)
     try:
         user = service.create_user(username, email=email, password=password, roles=roles)
     except UserAlreadyExists:
@@ -62,19 +68,21 @@ def add(
     return user, True
 
 
-def active(settings: Settings) -> tuple[list[User], int]:
+def active(settings: Settings, *, people: UserRepository | None = None) -> tuple[list[User], int]:
     """Return the active users in the order of their registration, and how many are not active.
 
     Raises:
         ConfigurationError: The store is missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with opened(settings) as repositories:
-        found = list(_all_active(repositories.users))
-        return found, max(0, repositories.users.count() - len(found))
+    with _kept(settings, people) as kept:
+        found = list(_all_active(kept))
+        return found, max(0, kept.count() - len(found))
 
 
-def roles(settings: Settings, username: str) -> tuple[str, ...]:
+def roles(
+    settings: Settings, username: str, *, people: UserRepository | None = None
+) -> tuple[str, ...]:
     """Return a user's roles.
 
     Raises:
@@ -82,11 +90,17 @@ def roles(settings: Settings, username: str) -> tuple[str, ...]:
         ConfigurationError: The store is missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with opened(settings) as repositories:
-        return _user(repositories.users, username).roles
+    with _kept(settings, people) as kept:
+        return _user(kept, username).roles
 
 
-def set_roles(settings: Settings, username: str, roles: Iterable[str]) -> None:
+def set_roles(
+    settings: Settings,
+    username: str,
+    roles: Iterable[str],
+    *,
+    people: UserRepository | None = None,
+) -> None:
     """Replace a user's roles; the tokens they have end.
 
     Raises:
@@ -95,11 +109,11 @@ def set_roles(settings: Settings, username: str, roles: Iterable[str]) -> None:
         ConfigurationError: The store is missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with _changing(settings, username, "role_changed") as users:
-        users.set_roles(username, roles)
+    with _changing(settings, username, "role_changed", people) as kept:
+        kept.set_roles(username, roles)
 
 
-def deactivate(settings: Settings, username: str) -> None:
+def deactivate(settings: Settings, username: str, *, people: UserRepository | None = None) -> None:
     """Close a user's account; the tokens they have end.
 
     Raises:
@@ -107,11 +121,11 @@ def deactivate(settings: Settings, username: str) -> None:
         ConfigurationError: The store is missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with _changing(settings, username, "user_disabled") as users:
-        users.set_active(username, active=False)
+    with _changing(settings, username, "user_disabled", people) as kept:
+        kept.set_active(username, active=False)
 
 
-def reactivate(settings: Settings, username: str) -> None:
+def reactivate(settings: Settings, username: str, *, people: UserRepository | None = None) -> None:
     """Open a user's account again; they have to log in anew.
 
     Raises:
@@ -119,11 +133,13 @@ def reactivate(settings: Settings, username: str) -> None:
         ConfigurationError: The store is missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with opened(settings) as repositories:
-        repositories.users.set_active(username, active=True)
+    with _kept(settings, people) as kept:
+        kept.set_active(username, active=True)
 
 
-def set_password(settings: Settings, username: str, password: str) -> None:
+def set_password(
+    settings: Settings, username: str, password: str, *, people: UserRepository | None = None
+) -> None:
     """Replace a user's password; the tokens they have end.
 
     Raises:
@@ -132,18 +148,33 @@ def set_password(settings: Settings, username: str, password: str) -> None:
         ConfigurationError: The store is missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    minimum = lasting_section(settings).password.min_length
+    minimum = _lasting(settings, people).password.min_length
     if len(password) < minimum:
         raise InvalidRequest({"password": f"must have at least {minimum} characters"})
-    with _changing(settings, username, "password_changed") as users:
-        users.set_password(username, password)
+    with _changing(settings, username, "password_changed", people) as kept:
+        kept.set_password(username, password)
+
+
+def _lasting(settings: Settings, people: UserRepository | None) -> ServiceSection:
+    return lasting_section(settings) if people is None else service_section(settings)
 
 
 @contextmanager
-def _changing(settings: Settings, username: str, event: str) -> Iterator[UserRepository]:
+def _kept(settings: Settings, people: UserRepository | None) -> Iterator[UserRepository]:
+    if people is not None:
+        yield people
+        return
     with opened(settings) as repositories:
-        subject = _user(repositories.users, username).id
         yield repositories.users
+
+
+@contextmanager
+def _changing(
+    settings: Settings, username: str, event: str, people: UserRepository | None
+) -> Iterator[UserRepository]:
+    with _kept(settings, people) as kept:
+        subject = _user(kept, username).id
+        yield kept
     audit(event, time.time(), subject=subject, username=username)
 
 

@@ -16,6 +16,7 @@ from tokenward.config.settings import (
     CredentialEntry,
     IntrospectionEntry,
     LocalEntry,
+    PagesSection,
     PostAuthSection,
     ServiceSection,
     Settings,
@@ -55,10 +56,12 @@ def build_authenticator(settings: Settings, *, service: AuthService | None = Non
     places: defaultdict[str, list[CredentialEntry]] = defaultdict(list)
     for entry in described:
         places[_place(entry.source)].append(entry)
-    credentials = (
+    credentials = [
         Credential(_source(entries[0].source), _joined(entries, service))
         for entries in places.values()
-    )
+    ]
+    if settings.pages is not None:
+        credentials.append(_signed_in(settings.pages, credentials))
     return Authenticator(
         *credentials,
         realm=settings.realm,
@@ -128,6 +131,7 @@ def build_service(
                 scopes=frozenset(client.scopes),
                 grants=frozenset(client.grants),
                 audiences=frozenset(client.audiences) or None,
+                access_token_lifetime=client.access_token_lifetime,
             )
             for client in section.clients
         ],
@@ -173,6 +177,19 @@ def _service_section(settings: Settings) -> ServiceSection:
         msg = "The configuration has no section 'service'; it names issuer, audience and store."
         raise ConfigurationError(msg)
     return settings.service
+
+
+def _signed_in(pages: PagesSection, credentials: list[Credential]) -> Credential:
+    # The last one: what a program presents comes before what a browser sends along.
+    place = authorization().place
+    for credential in credentials:
+        if credential.source.place == place:
+            return Credential(cookie(pages.sign_in_cookie().name), credential.verifier)
+    msg = (
+        "pages: the sign-in cookie holds a token like those of the Authorization header, and no "
+        "credential reads that; add one, or leave 'pages' out"
+    )
+    raise ConfigurationError(msg)
 
 
 def _place(source: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tokenward._seal import check_secret
+from tokenward.bearer import check_scopes
 from tokenward.config._fields import Audience, Names, OwnSecret, Secret, Section, one_line, says
 from tokenward.errors import ConfigurationError
+from tokenward.pages import SignInCookie
 from tokenward.repositories import check_store_url
 from tokenward.service.metadata import check_issuer
 
@@ -23,6 +26,9 @@ PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
 Seconds = Annotated[float, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 CountOrNone = Annotated[int, Field(ge=0, strict=True)]
+
+_MAX_GROUP_CHARACTERS = 150  # of Django's own column
+_permission = re.compile(r"[^.\s]+\.[^.\s]+").fullmatch
 
 
 class BasicAuthSection(Section):
@@ -123,13 +129,14 @@ class PasswordSection(Section):
 
 
 class ClientSection(Section):
-    """A client that may introspect; ``audiences`` default to the service's own."""
+    """A client that may introspect; audiences and lifetime default to the service's own."""
 
     client_id: Annotated[str, Field(min_length=1)]
     client_secret: Secret
     scopes: Names = ()
     grants: Names = ()
     audiences: Names = ()
+    access_token_lifetime: Count | None = None
 
     @field_validator("client_secret")
     @classmethod
@@ -170,6 +177,106 @@ class ServiceSection(Section):
         return clients
 
 
+class PagesSection(Section):
+    """Signing in with a browser; see `SignInCookie`.
+
+    The cookie becomes one more place where a token may be, the last one, verified as the tokens of
+    the ``Authorization`` header are.
+    """
+
+    cookie: str
+    login_view: str | None = None
+    samesite: Literal["Lax", "Strict"] = "Lax"
+    secure: Annotated[bool, Field(strict=True)] = True
+
+    @model_validator(mode="after")
+    def _is_a_cookie(self) -> Self:
+        self.sign_in_cookie()
+        return self
+
+    def sign_in_cookie(self) -> SignInCookie:
+        """Return the cookie that this section describes."""
+        return SignInCookie(
+            self.cookie,
+            secure=self.secure,
+            samesite=self.samesite,
+            login_view=self.login_view,
+        )
+
+
+class RolesSection(Section):
+    """What the roles that one issuer asserts become in Django's database.
+
+    Each list is exact. A column or a group that no list names is never touched.
+    """
+
+    staff_roles: Names = ()
+    superuser_roles: Names = ()
+    groups: dict[str, Names] = Field(default_factory=dict)
+
+    @field_validator("groups")
+    @classmethod
+    def _are_groups(cls, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name in (name for names in groups.values() for name in names):
+            if not 1 <= len(name) <= _MAX_GROUP_CHARACTERS:
+                msg = f"a group's name has 1 to {_MAX_GROUP_CHARACTERS} characters, not {len(name)}"
+                raise ValueError(msg)
+        return groups
+
+    @property
+    def maps_nothing(self) -> bool:
+        """Whether no role becomes anything."""
+        return not (self.staff_roles or self.superuser_roles or self.groups)
+
+
+class LoginSection(Section):
+    """The auth service that `PasswordBackend` asks; without one, that of this process."""
+
+    issuer: str
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: Secret
+    timeout: PositiveSeconds = 5
+    connect_timeout: PositiveSeconds = 2
+    verify_tls: bool | str = True
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        return check_issuer(issuer)
+
+
+class DjangoSection(RolesSection):
+    """How principals become Django's users; see `tokenward.django`."""
+
+    user: Literal["model", "stateless"] = "model"
+    service_users: Literal["store", "model"] = "store"
+    create: Annotated[bool, Field(strict=True)] = True
+    link_verified_email: Annotated[bool, Field(strict=True)] = False
+    username_from: Annotated[str, Field(min_length=1)] = "username"
+    permissions: dict[str, Names] = Field(default_factory=dict)
+    on_user: str | None = None
+    login: LoginSection | None = None
+    session_recheck: PositiveSeconds = 300
+    issuers: dict[str, RolesSection] = Field(default_factory=dict)
+
+    @field_validator("permissions")
+    @classmethod
+    def _are_permissions(cls, mapping: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        check_scopes(mapping)
+        for name in (name for names in mapping.values() for name in names):
+            if _permission(name) is None:
+                msg = f"{name!r} is no permission; write 'app_label.codename'"
+                raise ValueError(msg)
+        return mapping
+
+    @model_validator(mode="after")
+    def _sessions_have_a_row(self) -> Self:
+        if self.user == "stateless" and self.login is not None:
+            msg = "'login' makes sessions, and a session is of a row: write 'user': 'model'"
+            raise ValueError(msg)
+        return self
+
+
 class Settings(Section):
     """The whole configuration, the same mapping in Flask, in Django and in a TOML file.
 
@@ -181,7 +288,9 @@ class Settings(Section):
     public: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     credentials: tuple[CredentialEntry, ...] = ()
+    pages: PagesSection | None = None
     service: ServiceSection | None = None
+    django: DjangoSection | None = None
 
     @model_validator(mode="after")
     def _local_has_a_service(self) -> Self:
@@ -189,6 +298,45 @@ class Settings(Section):
             msg = "a credential of type 'local' needs the section 'service'"
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _roles_are_of_somebody(self) -> Self:
+        # A role is worth what its issuer is: none may speak for another, and none that is unnamed.
+        section = self.django
+        if section is None or (section.maps_nothing and not section.issuers):
+            return self
+        known = self.issuers
+        if None in known:
+            msg = (
+                "django: roles become rights in the database, so every credential must say whose "
+                "they are: write the 'issuer' of each"
+            )
+            raise ValueError(msg)
+        if not section.maps_nothing and len(known) > 1:
+            msg = (
+                f"django: tokens of several issuers are verified ({', '.join(map(str, known))}); "
+                "write the roles under django.issuers, by the issuer that asserts them"
+            )
+            raise ValueError(msg)
+        if unknown := [issuer for issuer in section.issuers if issuer not in known]:
+            msg = f"django.issuers: nothing here verifies tokens of {', '.join(unknown)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def issuers(self) -> tuple[str | None, ...]:
+        """Whose tokens and logins are trusted, each once; ``None``: somebody who is not named."""
+        service = None if self.service is None else self.service.issuer
+        named = [
+            service if isinstance(entry, LocalEntry) else entry.issuer for entry in self.credentials
+        ]
+        login = None if self.django is None else self.django.login
+        if login is not None:
+            named.append(login.issuer)
+        elif service is not None:
+            # It checks passwords, whether or not its tokens are taken here.
+            named.append(service)
+        return tuple(dict.fromkeys(named))
 
     @classmethod
     def model_validate(cls, obj: Any, **kwargs: Any) -> Self:

@@ -15,19 +15,24 @@ from __future__ import annotations
 from tokenward.flask._decorators import login_required, public, roles_required, scopes_required
 from tokenward.flask._extension import Tokenward
 from tokenward.flask._guard import token_refused, user_authenticated
+from tokenward.flask._pages import clear_login, set_login
 from tokenward.flask._proxies import current_principal, current_token, current_user
 from tokenward.flask._service import auth_service_blueprint
+from tokenward.pages import safe_next
 
 __all__ = [
     "Tokenward",
     "auth_service_blueprint",
+    "clear_login",
     "current_principal",
     "current_token",
     "current_user",
     "login_required",
     "public",
     "roles_required",
+    "safe_next",
     "scopes_required",
+    "set_login",
     "token_refused",
     "user_authenticated",
 ]

@@ -9,6 +9,13 @@ from tokenward.authenticator import Authenticator, Requirement
 from tokenward.config import build_authenticator, build_service
 from tokenward.config.settings import as_settings
 from tokenward.errors import AuthError, ConfigurationError
+from tokenward.flask._commands import (
+    CONFIG_KEY,
+    Unbuilt,
+    home_of,
+    only_commands_are_wanted,
+    tokenward_command,
+)
 from tokenward.flask._guard import answer, authorize, watch
 from tokenward.flask._proxies import current_principal, current_token, current_user
 from tokenward.flask._state import EXTENSION, AppState
@@ -18,8 +25,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from tokenward.service import AuthService
-
-CONFIG_KEY = "TOKENWARD"
 
 L = TypeVar("L", bound=Callable[[Principal], Any])
 
@@ -62,21 +67,20 @@ class Tokenward:
             ConfigurationError: There is neither an authenticator nor a configuration, or the
                 configuration is wrong.
         """
-        if authenticator is None:
-            settings = app.config.get(CONFIG_KEY)
-            if settings is None:
-                raise ConfigurationError(
-                    f'Set app.config["{CONFIG_KEY}"] before init_app, or hand in an authenticator.'
-                )
-            settings = as_settings(settings)
-            if service is None and settings.service is not None:
-                service = build_service(settings)
-            authenticator = build_authenticator(settings, service=service)
+        state: AppState | Unbuilt
+        try:
+            state = self._state(app, authenticator, service)
+        except ConfigurationError as error:
+            why = home_of(app).in_its_words(str(error))
+            if not only_commands_are_wanted():
+                raise ConfigurationError(why) from None
+            state = Unbuilt(why)
         is_first = EXTENSION not in app.extensions
-        app.extensions[EXTENSION] = AppState(authenticator, service, self._user)
+        app.extensions[EXTENSION] = state
         if is_first:
             _attach(app)
-        watch(app)
+        if isinstance(state, AppState):
+            watch(app)
 
     def user_loader(self, load: L) -> L:
         """Make ``load`` turn a principal into what `current_user` is; usable as a decorator.
@@ -119,6 +123,23 @@ class Tokenward:
             )
         )
 
+    def _state(
+        self, app: Flask, authenticator: Authenticator | None, service: AuthService | None
+    ) -> AppState:
+        if authenticator is not None:
+            return AppState(authenticator, service, self._user)
+        settings = app.config.get(CONFIG_KEY)
+        if settings is None:
+            raise ConfigurationError(
+                f'Set app.config["{CONFIG_KEY}"] before init_app, or hand in an authenticator.'
+            )
+        settings = as_settings(settings)
+        if service is None and settings.service is not None:
+            service = build_service(settings)
+        authenticator = build_authenticator(settings, service=service)
+        sign_in = None if settings.pages is None else settings.pages.sign_in_cookie()
+        return AppState(authenticator, service, self._user, sign_in)
+
     def _user(self, principal: Principal) -> Any:
         return None if self._load_user is None else self._load_user(principal)
 
@@ -127,6 +148,7 @@ def _attach(app: Flask) -> None:
     if AuthError not in app.error_handler_spec[None][None]:
         app.register_error_handler(AuthError, answer)
     app.context_processor(_template_names)
+    app.cli.add_command(tokenward_command)
 
 
 def _template_names() -> dict[str, Any]:

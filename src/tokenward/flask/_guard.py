@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from weakref import WeakSet
 
 from blinker import Namespace
@@ -14,9 +17,11 @@ from tokenward.authenticator import EnvironHeaders, Requirement, in_force, is_pr
 from tokenward.bearer import error_response
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
 from tokenward.flask._state import Seen, app_state, forget, keep, seen_in, this_app, this_request
+from tokenward.pages import wants_to_sign_in
 from tokenward.principal import ANONYMOUS
 
 if TYPE_CHECKING:
+    from blinker import NamedSignal
     from flask import Request
 
     from tokenward.principal import Principal
@@ -25,6 +30,8 @@ PUBLIC = "__tokenward_public__"
 REQUIREMENT = "__tokenward_requirement__"
 
 AUTHENTICATED = Requirement()
+
+_logger = logging.getLogger("tokenward.flask")
 
 _signals = Namespace()
 user_authenticated = _signals.signal(
@@ -56,15 +63,39 @@ def authorize(requirement: Requirement) -> Principal:
         try:
             requirement.check(principal)
         except AuthError as error:
-            token_refused.send(this_app(), error=error)
+            _tell(token_refused, error=error)
             raise
     return principal
 
 
 def answer(error: AuthError) -> Response:
-    """Turn an error into a response of the current application."""
-    made = error_response(error, realm=in_force(app_state().authenticator).realm)
-    return this_app().response_class(made.body, made.status, list(made.headers))
+    """Turn an error into a response; for a browser that has to sign in, the way there."""
+    state, now = app_state(), this_request()
+    sign_in = state.sign_in
+    response: Response
+    if (
+        sign_in is not None
+        and sign_in.login_view is not None
+        # A sign-in page that is itself refused would send the browser round and round.
+        and sign_in.login_view != now.endpoint
+        and wants_to_sign_in(error, now.environ["REQUEST_METHOD"], now.headers)
+    ):
+        page = this_app().url_for(sign_in.login_view, next=_where(now))
+        headers = [("Location", page), ("Cache-Control", "no-store")]
+        response = this_app().response_class(b"", 302, headers)
+    else:
+        made = error_response(error, realm=in_force(state.authenticator).realm)
+        response = this_app().response_class(made.body, made.status, list(made.headers))
+    if sign_in is not None and sign_in.is_refused(error, now.headers):
+        response.set_cookie(sign_in.name, max_age=0, **sign_in.attributes)
+    return response
+
+
+def _where(now: Request) -> str:
+    """Return a request's path and query as its browser wrote them, the mount point included."""
+    path = quote(now.script_root + now.path, safe="/:@!$&'()*+,;=~")
+    query = now.query_string.decode("ascii", "replace")
+    return f"{path}?{query}" if query else path
 
 
 def watch(app: Flask) -> None:
@@ -119,7 +150,7 @@ def _authenticate(now: Request, requirement: Requirement, *, again: bool) -> See
         # What was decided before counts no more, whatever the issuer says now.
         forget()
     else:
-        after_this_request(_vary(authenticator.vary))
+        after_this_request(_finishing(authenticator.vary))
     try:
         authentication = authenticator.authenticate_environ(environ, live=requirement.live)
     except NotAuthenticated:
@@ -129,17 +160,40 @@ def _authenticate(now: Request, requirement: Requirement, *, again: bool) -> See
     except AuthServiceUnavailable:
         raise
     except AuthError as error:
-        token_refused.send(this_app(), error=error)
+        _tell(token_refused, error=error)
         raise
     seen = Seen(now, authentication, live=requirement.live)
     keep(seen)
+    if authentication.credential.source.reads == "Cookie" and not again:
+        after_this_request(_not_to_be_kept)
     if user_authenticated.receivers and not again:
-        user_authenticated.send(this_app(), principal=authentication.principal)
+        _tell(user_authenticated, principal=authentication.principal)
     return seen
 
 
+def _tell(signal: NamedSignal, **what: Any) -> None:
+    """Send a signal of the current application; a receiver that fails changes nothing."""
+    if not signal.receivers or signal.is_muted:
+        return
+    app = this_app()
+    for receiver in signal.receivers_for(app):
+        try:
+            app.ensure_sync(receiver)(app, **what)
+        except Exception:
+            # Whatever it was, the decision stands; and if a log handler fails, too.
+            name = getattr(receiver, "__qualname__", type(receiver).__name__)
+            with suppress(Exception):
+                _logger.exception("a receiver of %s failed: %s", signal.name, name)
+
+
+def _not_to_be_kept(response: Response) -> Response:
+    # A browser must not show the page again once its owner has signed out.
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
 @cache
-def _vary(names: str) -> Callable[[Response], Response]:
+def _finishing(names: str) -> Callable[[Response], Response]:
     # A plain function, made once: Flask looks into each callback for a coroutine, and into a
     # plain function it looks fastest.
     def vary(response: Response) -> Response:

@@ -16,6 +16,7 @@ from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenward.authenticator import Authentication, Authenticator
+    from tokenward.pages import SignInCookie
     from tokenward.principal import Principal
     from tokenward.service import AuthService
 
@@ -29,19 +30,22 @@ class AppState:
         authenticator: Decides who sends a request.
         service: The auth service that runs in this process, if one does.
         load_user: Returns what `current_user` is, from the principal.
+        sign_in: The cookie of those who sign in with a browser, if they can.
     """
 
-    __slots__ = ("authenticator", "load_user", "service")
+    __slots__ = ("authenticator", "load_user", "service", "sign_in")
 
     def __init__(
         self,
         authenticator: Authenticator,
         service: AuthService | None,
         load_user: Callable[[Principal], Any],
+        sign_in: SignInCookie | None = None,
     ) -> None:
         self.authenticator = authenticator
         self.service = service
         self.load_user = load_user
+        self.sign_in = sign_in
 
 
 class Seen:

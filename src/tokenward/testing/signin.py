@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _HEADER = "Tokenward-Test-Login"
 _ENVIRON_KEY = "HTTP_TOKENWARD_TEST_LOGIN"
+_COOKIE = "tokenward-test-login"
 _MAX_LAYERS = 50
 
 
@@ -42,9 +45,11 @@ class _LoggedIn:
         return f"login_as:{self.ticket}"
 
     def read(self, headers: Headers, _query: str, /) -> str | None:
-        if self.client_only and headers.get(_HEADER) != self.ticket:
-            return None
-        return self.ticket
+        if not self.client_only or headers.get(_HEADER) == self.ticket:
+            return self.ticket
+        # The ticket is random: no other cookie holds it by chance.
+        sent = headers.get("Cookie") or ""
+        return self.ticket if f"{_COOKIE}={self.ticket}" in sent else None
 
 
 class Login:
@@ -60,18 +65,19 @@ class Login:
         if not self._holders:
             raise ConfigurationError(
                 f"login_as found nothing of tokenward in {type(target).__name__}; hand in a Flask "
-                "application with a Tokenward extension, its test client, or an AuthMiddleware."
+                "application with a Tokenward extension, its test client, a test client of Django "
+                "or of Django REST framework, or an AuthMiddleware."
             )
         ticket = secrets.token_urlsafe(8)
-        environ: dict[str, Any] | None = getattr(target, "environ_base", None)
-        self._environ = environ if isinstance(environ, dict) else None
-        self._before = None if self._environ is None else self._environ.get(_ENVIRON_KEY)
+        self._sent, self._key = _sent_by(target)
+        # A copy: a cookie that is set again is the same object with another value.
+        self._before = None if self._sent is None else copy(self._sent.get(self._key))
         self._credential = Credential(
-            _LoggedIn(ticket, client_only=self._environ is not None),
+            _LoggedIn(ticket, client_only=self._sent is not None),
             StubVerifier({ticket: principal}),
         )
-        if self._environ is not None:
-            self._environ[_ENVIRON_KEY] = ticket
+        if self._sent is not None:
+            self._sent[self._key] = ticket
         for holder in self._holders:
             now = holder.authenticator
             holder.authenticator = now.with_credentials(self._credential, *now.credentials)
@@ -83,12 +89,12 @@ class Login:
             others = [c for c in now.credentials if c is not self._credential]
             if len(others) < len(now.credentials):
                 holder.authenticator = now.with_credentials(*others)
-        if self._environ is None:
+        if self._sent is None:
             return
         if self._before is None:
-            self._environ.pop(_ENVIRON_KEY, None)
+            self._sent.pop(self._key, None)
         else:
-            self._environ[_ENVIRON_KEY] = self._before
+            self._sent[self._key] = self._before
 
     def __enter__(self) -> Self:
         return self
@@ -117,8 +123,9 @@ def login_as(
     `override_authenticator` has put in force before both.
 
     Args:
-        target: A Flask application with the extension, or one of its test clients, which alone
-            is then logged in; or a WSGI application with an `AuthMiddleware` around it.
+        target: A Flask application with the extension, or a WSGI application with an
+            `AuthMiddleware` around it, or Django's own; or a test client of Flask, Django or Django
+            REST framework, which alone is then logged in.
         subject_or_principal: Who asks.
         scopes: Granted, beside those of a given principal.
         roles: Held, beside those of a given principal.
@@ -158,6 +165,17 @@ def override_authenticator(authenticator: Authenticator) -> Iterator[Authenticat
         yield authenticator
 
 
+def _sent_by(target: Any) -> tuple[MutableMapping[str, Any] | None, str]:
+    """Return what a test client sends with each of its requests, and the name to use in there."""
+    if _is_loaded_as(target, "django.test.client", "AsyncRequestFactory"):
+        # Django 4.2's does not send what it has by default; what they all send is cookies.
+        return target.cookies, _COOKIE
+    if _is_loaded_as(target, "django.test.client", "RequestFactory"):
+        return target.defaults, _ENVIRON_KEY
+    environ = getattr(target, "environ_base", None)
+    return (environ if isinstance(environ, dict) else None), _ENVIRON_KEY
+
+
 def _holders(target: Any) -> Iterator[_Holder]:
     """Yield whatever holds an authenticator, from the outside in."""
     layers: list[Any] = [target]
@@ -167,9 +185,25 @@ def _holders(target: Any) -> Iterator[_Holder]:
             yield extensions["tokenward"]
         elif isinstance(getattr(layer, "authenticator", None), Authenticator):
             yield layer
+        elif _is_django(layer):
+            # One for the whole process, whoever asks.
+            yield import_module("tokenward.django._state").parts()
         # What test clients, middleware and bound methods call the application inside them.
         for name in ("application", "wsgi_app", "app", "__self__"):
             inner = getattr(layer, name, None)
             is_new = inner is not None and all(inner is not known for known in layers)
             if is_new and len(layers) < _MAX_LAYERS:
                 layers.append(inner)
+
+
+def _is_django(layer: Any) -> bool:
+    """Tell whether it is a test client or a request factory of Django's, or the application."""
+    return _is_loaded_as(layer, "django.test.client", "RequestFactory") or _is_loaded_as(
+        layer, "django.core.handlers.base", "BaseHandler"
+    )
+
+
+def _is_loaded_as(value: Any, module: str, name: str) -> bool:
+    """Do what ``isinstance`` does, and import nothing: of a class not loaded is no instance."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)

@@ -58,13 +58,16 @@ def test_the_public_names_are_exactly_these():
     assert sorted(tokenward.flask.__all__) == [
         "Tokenward",
         "auth_service_blueprint",
+        "clear_login",
         "current_principal",
         "current_token",
         "current_user",
         "login_required",
         "public",
         "roles_required",
+        "safe_next",
         "scopes_required",
+        "set_login",
         "token_refused",
         "user_authenticated",
     ]

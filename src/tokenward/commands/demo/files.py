@@ -1,4 +1,4 @@
-"""What the demo writes: a configuration, two secrets, a store."""
+"""What the demo writes: a configuration, secrets, a store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tokenward.errors import ConfigurationError
 
-CLIENT_ID = "example-flask"
+FLASK_CLIENT = "example-flask"
+DJANGO_CLIENT = "example-django"
 AUDIENCE = "example"
 
 _MIN_SECRET = 32
@@ -27,8 +28,15 @@ registration = "open"  # the demo's choice, so that you can register; the defaul
 keys = {{ secrets = [{{ file = {keys_secret} }}] }}
 
 [[service.clients]]
-client_id = "{client_id}"
-client_secret = {{ file = {client_secret} }}
+client_id = "{flask_client}"
+client_secret = {{ file = {flask_secret} }}
+
+[[service.clients]]
+client_id = "{django_client}"
+client_secret = {{ file = {django_secret} }}
+# Somebody who works in the admin is signed in for as long as the token is good: a working day.
+# Whoever is deactivated, or loses a role, is out earlier.
+access_token_lifetime = 28_800  # 8 hours; otherwise 15 minutes
 """
 
 
@@ -44,11 +52,6 @@ class Files:
         return self.folder / "tokenward.toml"
 
     @property
-    def client_secret(self) -> Path:
-        """What the protected application authenticates itself with."""
-        return self.folder / "client.secret"
-
-    @property
     def keys_secret(self) -> Path:
         """What seals the signing keys in the store."""
         return self.folder / "keys.secret"
@@ -57,6 +60,15 @@ class Files:
     def store(self) -> Path:
         """The users, revocations and keys."""
         return self.folder / "store.db"
+
+    @property
+    def django_key(self) -> Path:
+        """What Django signs and seals with: its ``SECRET_KEY``."""
+        return self.folder / "django.secret"
+
+    def client_secret(self, client_id: str) -> Path:
+        """Return what the application with that ``client_id`` authenticates itself with."""
+        return self.folder / f"{client_id}.secret"
 
     def log(self, name: str) -> Path:
         """Return where a process of that name says what it has to say."""
@@ -78,16 +90,18 @@ def write(folder: Path, issuer: str) -> Files:
         if not folder.exists():
             folder.mkdir(mode=0o700)
             _write(folder / ".gitignore", "*\n")
-        for secret in (files.client_secret, files.keys_secret):
+        flask_secret, django_secret = map(files.client_secret, (FLASK_CLIENT, DJANGO_CLIENT))
+        for secret in (flask_secret, django_secret, files.django_key, files.keys_secret):
             _write_secret(secret)
-        # JSON's strings are TOML's too.
         config = _CONFIG.format(
-            issuer=json.dumps(issuer),
-            store=json.dumps(f"sqlite:///{files.store}", ensure_ascii=False),
-            keys_secret=json.dumps(str(files.keys_secret), ensure_ascii=False),
-            client_secret=json.dumps(str(files.client_secret), ensure_ascii=False),
+            issuer=_quoted(issuer),
+            store=_quoted(f"sqlite:///{files.store}"),
+            keys_secret=_quoted(files.keys_secret),
             audience=AUDIENCE,
-            client_id=CLIENT_ID,
+            flask_client=FLASK_CLIENT,
+            flask_secret=_quoted(flask_secret),
+            django_client=DJANGO_CLIENT,
+            django_secret=_quoted(django_secret),
         )
         _write(files.config, config)
     except OSError as error:
@@ -95,6 +109,11 @@ def write(folder: Path, issuer: str) -> Files:
             f"The demo keeps its files in {files.folder}, and cannot write there: {error.strerror}."
         ) from None
     return files
+
+
+def _quoted(text: object) -> str:
+    # JSON's strings are TOML's too.
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def _write_secret(path: Path) -> None:

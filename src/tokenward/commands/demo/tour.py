@@ -1,4 +1,4 @@
-"""The round trip that the demo shows: to be pasted by a person, or to be made by itself."""
+"""The round trip of a program with a bearer token: to be pasted, or to be made by itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import http.client
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 REALM = "example"
 
 _JSON = "Content-Type: application/json"
 _BEARER = '"Authorization: Bearer $TOKEN"'
-_TIMEOUT = 15.0
+TIMEOUT = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class Step:
     challenge: str = ""
     says: str = ""
 
+    @property
+    def expected(self) -> str:
+        """What must come back, for a person."""
+        return f"{self.status} and {self.challenge}" if self.challenge else str(self.status)
+
     def curl(self, *options: str) -> str:
         """Return the request as a command, with options that say what to show."""
         words = ["curl", "-sS", *(options or ("-i", "-w", r"'\n'"))]
@@ -55,11 +60,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a step went."""
+    """How a step went: its title, what had to come back, whether it did, and what came."""
 
-    step: Step
+    title: str
+    expected: str
     passed: bool
     got: str
+
+    def of(self, application: str) -> Outcome:
+        """Return the same, saying which application it is about."""
+        return replace(self, title=f"{application}, {self.title}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class Tour:
         """The requests, in order."""
         account = {"username": self.username, "password": self.password}
         new = {**account, "email": f"{self.username}@example.com"}
-        profile = f"{self.app}/profile"
+        profile = f"{self.app}/api/profile"
         return (
             Step("register", "POST", f"{self.auth}/register", 201, new, says=self.username),
             Step("log in", "POST", f"{self.auth}/login", 200, account, says="access_token"),
@@ -115,13 +125,13 @@ class Tour:
             try:
                 status, challenge, body = _send(step, token)
             except (OSError, http.client.HTTPException) as error:
-                yield Outcome(step, passed=False, got=type(error).__name__)
+                yield Outcome(step.title, step.expected, passed=False, got=type(error).__name__)
                 return
             passed = status == step.status and step.challenge in challenge and step.says in body
             if passed and not step.bears_token and step.challenge:
                 passed = "error=" not in challenge
             got = f"{status} and {challenge}" if challenge else str(status)
-            yield Outcome(step, passed, got)
+            yield Outcome(step.title, step.expected, passed, got)
             if not passed:
                 return
             if step.says == "access_token":
@@ -130,7 +140,7 @@ class Tour:
 
 def _send(step: Step, token: str) -> tuple[int, str, str]:
     parts = urlsplit(step.url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=_TIMEOUT)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
     headers = {"Authorization": f"Bearer {token}"} if step.bears_token else {}
     body = None
     if step.body is not None:

@@ -1,11 +1,11 @@
-"""What the command line reads and writes: lines, passwords, tokens."""
+"""What a command reads and writes: lines, passwords, tokens."""
 
 from __future__ import annotations
 
 import getpass
-import io
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from tokenward.errors import ConfigurationError
 
@@ -15,22 +15,30 @@ _MAX_SECRET_BYTES = 65_536
 
 
 class Terminal:
-    """Standard output, input and error."""
+    """Standard output, input and error.
 
-    def __init__(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
+    Args:
+        out: Instead of standard output.
+        err: Instead of standard error.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._out = sys.stdout if out is None else out
+        self._err = sys.stderr if err is None else err
+        for stream in (self._out, self._err):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
                 # A name that the terminal has no letters for is shown escaped.
-                stream.reconfigure(errors="backslashreplace")
+                reconfigure(errors="backslashreplace")
 
     def say(self, text: str, /) -> None:
         """Write a line to standard output, at once: somebody may be waiting for it."""
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        self._out.write(f"{text}\n")
+        self._out.flush()
 
     def note(self, text: str, /) -> None:
         """Write a line to standard error."""
-        sys.stderr.write(f"{text}\n")
+        self._err.write(f"{text}\n")
 
     def read_token(self) -> str:
         """Return the token on standard input, without white space around it."""

@@ -1,0 +1,99 @@
+"""Peers that protect a Django view, or one of Django REST framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from benchmarks.django_site import OURS, map_users, set_up, site
+from benchmarks.parts import CREDENTIALS, bearer_call, new_token
+from benchmarks.peers import Peer, padded, run
+from benchmarks.upstream import running
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+TOOLKIT = "django-oauth-toolkit"
+SIMPLEJWT = "djangorestframework-simplejwt"
+
+
+def peers(url: str) -> Iterator[Peer]:
+    """Yield the peers; ``url`` is an introspection endpoint."""
+    set_up(
+        "benchmarks.peers.django_urls",
+        apps=("oauth2_provider",),
+        OAUTH2_PROVIDER={
+            "RESOURCE_SERVER_INTROSPECTION_URL": url,
+            "RESOURCE_SERVER_INTROSPECTION_CREDENTIALS": CREDENTIALS,
+            # It would look for the URL of the view in the audience.
+            "RESOURCE_SERVER_TOKEN_RESOURCE_VALIDATOR": None,
+        },
+        SIMPLE_JWT={"ACCESS_TOKEN_LIFETIME": timedelta(days=1)},
+    )
+    from django.contrib.auth.models import User  # noqa: PLC0415 - needs Django's settings
+
+    alice = User.objects.create_user("alice")
+    stored, signed = _stored(alice), _signed(alice)
+
+    yield _peer(TOOLKIT, "a token of its own table", "/toolkit", stored)
+    yield _peer(TOOLKIT, "a token that it introspected before", "/toolkit", new_token())
+    does = "HS256, no user row"
+    yield _peer(SIMPLEJWT, does, "/drf/simplejwt/stateless", signed, is_drf=True)
+    map_users("model")
+    does = "HS256 and the user's row"
+    yield _peer(SIMPLEJWT, does, "/drf/simplejwt", signed, is_drf=True)
+    does = "a token of its own table and the user's row"
+    yield _peer(TOOLKIT, does, "/drf/toolkit", stored, is_drf=True)
+
+
+def _peer(package: str, does: str, path: str, token: str, *, is_drf: bool = False) -> Peer:
+    prefix = "/drf" if is_drf else ""
+    return Peer(
+        "DRF" if is_drf else "Django",
+        package,
+        does,
+        bearer_call(site(), path, token),
+        plain=bearer_call(site(), f"{prefix}/plain", token),
+        tokenward=bearer_call(site(OURS), f"{prefix}/protected", token),
+    )
+
+
+def _stored(user: User) -> str:
+    from django.utils import timezone  # noqa: PLC0415 - needs Django's settings
+    from oauth2_provider.models import (  # type: ignore[import-not-found] # noqa: PLC0415
+        AccessToken,
+        Application,
+    )
+
+    application = Application.objects.create(
+        name="bench", client_type="confidential", authorization_grant_type="client-credentials"
+    )
+    token = new_token()
+    AccessToken.objects.create(
+        token=token,
+        user=user,
+        application=application,
+        expires=timezone.now() + timedelta(days=1),
+        scope="read write",
+    )
+    return token
+
+
+def _signed(user: User) -> str:
+    from rest_framework_simplejwt.tokens import (  # type: ignore[import-not-found] # noqa: PLC0415
+        AccessToken,
+    )
+
+    def mint(padding: str) -> str:
+        token = AccessToken.for_user(user)
+        token["scope"] = "orders:read orders:write"
+        token["padding"] = padding
+        return str(token)
+
+    return padded(mint)
+
+
+if __name__ == "__main__":
+    with running() as upstream:
+        run(peers(upstream.url()))

@@ -1,0 +1,48 @@
+"""A protected Django view on a hit, over the same view without protection."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.django_site import OURS, map_users, site
+from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.parts import bearer_call, new_token
+
+
+def measure(effort: Effort) -> list[Result]:
+    """Call the WSGI application itself, with a stateless user and with a mapped one."""
+    app, token = site(OURS), new_token()
+    views = {
+        name: bearer_call(app, f"/{name}", token) for name in ("plain", "protected", "personal")
+    }
+    without = bearer_call(site(), "/plain", token)
+    map_users("stateless")
+    taken = interleaved(
+        views | {"without": without},
+        number=10,
+        rounds=effort.rounds(1_001),
+        clock=time.thread_time,
+    )
+    map_users("model")
+    mapped = interleaved(
+        {name: views[name] for name in ("plain", "personal")},
+        number=10,
+        rounds=effort.rounds(201),
+        clock=time.thread_time,
+    )
+    map_users("stateless")
+    return [
+        Result(
+            "Django, protected view on a hit",
+            taken.over("protected", "plain"),
+            "x plain view",
+            1.15,
+            detail=(
+                f"{micro(taken['protected'])} over {micro(taken['plain'])}; "
+                f"{taken.over('protected', 'without'):.3g} x the plain view of a project without "
+                f"the middleware; {taken.over('personal', 'plain'):.3g} x when the view reads "
+                f"request.user, {mapped.over('personal', 'plain'):.3g} x when that is a row "
+                f"(one query, {micro(mapped['personal'])})"
+            ),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""The pages: signing in and out, and what one sees of oneself."""

@@ -1,0 +1,1 @@
+"""One module a command; Django finds them by their names."""

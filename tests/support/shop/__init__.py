@@ -1,0 +1,1 @@
+"""A Django project as ``startproject`` makes one, for the tests."""
