@@ -39,6 +39,44 @@ _PATIENCE = 5.0
 _meant_as_jwt = re.compile(r"e[w-z0-9_-][^.]*\.[^.]*\.[^.]*").fullmatch
 
 
+class Unreserved:
+    """A verifier that may name any issuer, but none that has a verifier of its own elsewhere.
+
+    Whoever answers for opaque tokens says whose they are, and where nobody configured an issuer,
+    that may be anybody's name: two servers could make the same identity.
+
+    Args:
+        verifier: Decides.
+        reserved: The issuers that speak for themselves.
+    """
+
+    __slots__ = ("_cached", "_reserved", "verifier")
+
+    def __init__(self, verifier: TokenVerifier, reserved: frozenset[str]) -> None:
+        self.verifier = verifier
+        self._reserved = reserved
+        self._cached = getattr(verifier, "cached", None)
+
+    def verify(self, token: str, /, *, live: bool = False) -> Principal:
+        """Have the verifier decide; see `TokenVerifier.verify`."""
+        return self._checked(self.verifier.verify(token, live=live))
+
+    def cached(self, token: str, /) -> Principal | None:
+        """Return the verifier's cached decision; see `CachingVerifier.cached`."""
+        principal: Principal | None = None if self._cached is None else self._cached(token)
+        return None if principal is None else self._checked(principal)
+
+    @property
+    def serves_live(self) -> bool:
+        """Whether the verifier can ask its issuer."""
+        return serves_live(self.verifier)
+
+    def _checked(self, principal: Principal) -> Principal:
+        if principal.issuer in self._reserved:
+            raise _unknown(principal.issuer)
+        return principal
+
+
 class ByIssuer:
     """Hands each token to the verifier of its issuer: routing, never trying; thread-safe.
 

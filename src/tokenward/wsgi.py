@@ -54,8 +54,9 @@ class AuthMiddleware:
     whether or not there is anything at it.
 
     An `AuthError` that the application raises while it is called, or as a generator before its
-    first chunk, such as one from `require`, is answered too. Bodies pass untouched. The answer to
-    whoever came by a cookie is not stored, unless the application says otherwise.
+    first chunk, such as one from `require`, is answered too. Bodies pass untouched, but for that of
+    a preflight, which nobody sends: its status and headers pass. The answer to whoever came by a
+    cookie is not stored, unless the application says otherwise.
 
     Args:
         app: The application.
@@ -77,10 +78,9 @@ class AuthMiddleware:
         exchange = _Exchange(method, start_response, authenticator.realm)
         environ[AUTHENTICATOR] = authenticator
         environ[PRINCIPAL] = ANONYMOUS
-        if not (
-            (method == "OPTIONS" and is_preflight(method, EnvironHeaders(environ)))
-            or authenticator.is_public(method, _path(environ))
-        ):
+        if method == "OPTIONS" and is_preflight(method, EnvironHeaders(environ)):
+            exchange.is_preflight = True
+        elif not authenticator.is_public(method, _path(environ)):
             exchange.vary = authenticator.vary
             try:
                 authentication = _authentication(authenticator, environ)
@@ -103,6 +103,9 @@ class AuthMiddleware:
         except BaseException:
             _close(body)
             raise
+        if exchange.is_preflight:
+            _close(body)
+            return []
         return body
 
 
@@ -300,6 +303,7 @@ class _Exchange:
         "_start_response",
         "by_cookie",
         "has_begun",
+        "is_preflight",
         "vary",
     )
 
@@ -310,6 +314,7 @@ class _Exchange:
         self._held: tuple[str, list[tuple[str, str]], ExcInfo | None] | None = None
         self.vary = ""
         self.by_cookie = False
+        self.is_preflight = False
         self.has_begun = False
 
     @property
@@ -346,6 +351,8 @@ class _Exchange:
                 headers = _with_vary(headers, self.vary)
             if self.by_cookie:
                 headers = _unstored(headers)
+            if self.is_preflight:
+                headers = _without_a_body(status, headers)
             self._server_write = (
                 self._start_response(status, headers)
                 if exc_info is None
@@ -378,6 +385,8 @@ class _Late:
                 raise
             return iter(self._exchange.answer(error))
         self._exchange.begin()
+        if self._exchange.is_preflight:
+            return iter(())
         # Not by a generator of ours, which would close the body a second time.
         return chain(first, chunks)
 
@@ -390,6 +399,12 @@ def _close(body: Iterable[bytes]) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
+
+
+def _without_a_body(status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    others = [pair for pair in headers if pair[0].lower() != "content-length"]
+    # RFC 9110, section 8.6: a 204 has no length either.
+    return others if status.startswith("204") else [*others, ("Content-Length", "0")]
 
 
 def _unstored(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -354,11 +354,6 @@ LET_IN = {
         ("/", session("alice"), ("X-HTTP-Method-Override", "POST")),
         b"alice",
     ),
-    # To a view that has something for it, as a Django function and DRF's IsAuthenticated have not.
-    "a preflight": (
-        ("OPTIONS /scoped", ("Origin", ORIGIN), ("Access-Control-Request-Method", "PUT")),
-        b"nobody",
-    ),
     "HEAD": (("HEAD /", bearer("alice")), b""),
 }
 
@@ -418,7 +413,10 @@ def test_a_preflight_depends_on_no_credential(ask):
     """Nothing was looked at, so nothing is in Vary."""
     lines = (("Origin", ORIGIN), ("Access-Control-Request-Method", "PUT"), bearer("nonsense"))
     answer = ask("/scoped", *lines, method="OPTIONS")
-    assert (answer.status, answer.body) == (200, b"nobody")
+    # 200 where an application has an answer of its own: a class-based view, or what is behind the
+    # middleware, of which the status passes and not the body.
+    assert answer.status in (200, 204)
+    assert answer.challenge is None
     assert vary(answer).isdisjoint({"authorization", "cookie"})
 
 

@@ -16,10 +16,13 @@ import pytest
 import requests
 
 from tokenward.cli.serve import Server, listen
+from tokenward.commands.demo.processes import free_ports
+from tokenward.commands.demo.programs import clone, prepare
 from tokenward.commands.demo.tour import Tour
-from tokenward.commands.demo.visit import visit, visit_admin
+from tokenward.commands.demo.visit import Browser, visit, visit_admin
 
 PORTS = (8000, 8001, 8002)
+JSON = [("Content-Type", "application/json")]
 
 
 def command(folder, *options):
@@ -285,6 +288,35 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     assert 2 == done.returncode
     assert str(tmp_path / "missing" / "demo") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_service_that_throttles_is_told_to_people(folder):
+    """Both sign-in pages and the admin's form: not that the password is wrong, but how to wait."""
+
+    def application(environ, start_response):
+        start_response("429 Too Many Requests", [*JSON, ("Retry-After", "7")])
+        return [b'{"error":"too_many_attempts"}']
+
+    server = Server(application, listen("127.0.0.1", 0), threads=2)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        auth = int(server.url.rpartition(":")[2])
+        programs = prepare(clone(), folder, (auth, *free_ports(0, 0)))
+        with programs.flask, programs.django:
+            for program in (programs.flask, programs.django):
+                program.wait_until_ready()
+                browser = Browser(program.url)
+                browser.get("/sign-in")
+                answer = browser.post("/sign-in", username="demo", password="a password")
+                assert 429 == answer.status
+                assert "Too many attempts. Wait 7 seconds." in answer.text
+            browser.get("/admin/login/")
+            answer = browser.post("/admin/login/", username="demo", password="a password")
+            assert "Too many attempts; try again in 7 seconds." in answer.text
+    finally:
+        server.stop()
+        thread.join()
 
 
 class TestTour:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward import _jose
-from tokenward.by_issuer import MAX_REMEMBERED, ByIssuer
+from tokenward.by_issuer import MAX_REMEMBERED, ByIssuer, Unreserved
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -18,7 +18,7 @@ from tokenward.errors import (
     TokenExpired,
 )
 from tokenward.principal import Principal
-from tokenward.testing import FakeClock
+from tokenward.testing import FakeClock, StubVerifier
 
 KEY = _jose.generate_key("ES256")
 ONE = "https://one.example"
@@ -376,3 +376,16 @@ def test_who_answers_for_opaque_tokens_may_be_registered_too():
     routed = ByIssuer({ONE: server}, otherwise=server)
     assert routed.verify("opaque-token") is server.principal
     assert ONE == routed.cached("opaque-token").issuer
+
+
+def test_a_server_that_may_name_anybody_names_nobody_elses_people():
+    """Cached or not; and what it says of others stands."""
+    named = {"theirs": Principal("root", issuer="https://a.example"), "own": Principal("ann")}
+    verifier = Unreserved(StubVerifier(named), frozenset({"https://a.example"}))
+    assert "ann" == verifier.verify("own").subject
+    assert "ann" == verifier.cached("own").subject
+    for decide in (verifier.verify, verifier.cached):
+        with pytest.raises(InvalidToken) as caught:
+            decide("theirs")
+        assert "unknown_issuer" == caught.value.reason
+    assert verifier.serves_live

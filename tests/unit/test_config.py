@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pytest
 
 from tokenward.authenticator import authorization, cookie, header
-from tokenward.by_issuer import ByIssuer
+from tokenward.by_issuer import ByIssuer, Unreserved
 from tokenward.client_auth import BearerAuth, ClientSecretBasic, ClientSecretPost
 from tokenward.config import Settings, build_authenticator, build_service, build_verifier
 from tokenward.config.build import initialize_store
@@ -664,12 +664,28 @@ def test_entries_at_one_place_are_joined():
         {"sub": user.id}, keys=ours.keys, issuer="https://other.example", audience="orders"
     )
 
-    assert (ByIssuer, IntrospectionVerifier) == (type(joined), type(joined.otherwise))
+    assert (ByIssuer, Unreserved) == (type(joined), type(joined.otherwise))
     assert user == joined.verify(token).user
     with pytest.raises(InvalidToken) as caught:
         joined.verify(foreign)
     assert "unknown_issuer" == caught.value.reason
-    assert 0 == joined.otherwise.stats().upstream_calls
+    assert 0 == joined.otherwise.verifier.stats().upstream_calls
+
+
+def test_a_server_without_an_issuer_cannot_name_one_that_is_configured_elsewhere():
+    """At another place, too: its answers would be anybody's identity."""
+    settings = parsed(
+        {"type": "local"}, introspection(source="header:X-Partner"), service=service()
+    )
+    _, partner = build_authenticator(settings).credentials
+    assert Unreserved is type(partner.verifier)
+
+
+@pytest.mark.parametrize(("said", "is_ambient"), [({}, False), ({"ambient": True}, True)])
+def test_a_proxy_that_adds_the_header_is_said_to(said, is_ambient):
+    """Then a browser's requests bear it whoever made the browser send them."""
+    (credential,) = build_authenticator(parsed(introspection(**said))).credentials
+    assert is_ambient is credential.ambient
 
 
 @pytest.mark.parametrize(

@@ -6,31 +6,29 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.django.decorators import login_required, roles_required
 from tokenward.django.pages import clear_login, safe_next, set_login
+from tokenward.django.requests import TokenwardRequest
 from tokenward.errors import (
     AuthServiceUnavailable,
     InvalidCredentials,
     InvalidRequest,
     TooManyAttempts,
 )
-from tokenward.principal import Principal
 from tokenward.schemas import LoginRequest, read_members
 from tokenward.service_client import AuthServiceClient
 
 # Passwords go from the sign-in page to the auth service, and nowhere else.
 auth_service = AuthServiceClient(
-    settings.AUTH_URL, client_auth=ClientSecretBasic(**settings.AUTH_CLIENT)
+    settings.AUTH_URL,
+    client_auth=ClientSecretBasic(
+        settings.AUTH_CLIENT["client_id"], settings.AUTH_SECRET_FILE.read_text("utf-8").strip()
+    ),
 )
-
-
-class Request(HttpRequest):
-    """A request as tokenward's middleware leaves it, for the type checker."""
-
-    principal: Principal
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -39,13 +37,15 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def profile(request: Request) -> HttpResponse:
+def profile(request: TokenwardRequest) -> HttpResponse:
     """Open to who is signed in; everybody else is sent to the sign-in page, and then back here."""
     until = datetime.fromtimestamp(request.principal.expires_at or 0, UTC)
     known = {"principal": request.principal, "roles": sorted(request.principal.roles)}
     return render(request, "accounts/profile.html", {**known, "until": until})
 
 
+# No password stands in Django's report of an error.
+@sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Ask for a name and a password, and have the auth service check them."""
@@ -77,14 +77,14 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def api_profile(request: Request) -> HttpResponse:
+def api_profile(request: TokenwardRequest) -> HttpResponse:
     """Open to whoever bears a good token; everybody else is told how to get in (401)."""
     who = request.principal
     return JsonResponse({"username": who.username, "roles": sorted(who.roles)})
 
 
 @roles_required("admin")
-def api_admin(request: Request) -> HttpResponse:
+def api_admin(request: TokenwardRequest) -> HttpResponse:
     """Open to administrators; others, though known, are refused (403)."""
     return JsonResponse({"message": f"Welcome, {request.principal.username}."})
 

@@ -91,7 +91,7 @@ AUTH_URL = os.environ.get("AUTH_URL", "http://127.0.0.1:8000")
 AUTH_SECRET_FILE = Path(os.environ.get("AUTH_SECRET_FILE", DATA_FOLDER / "example-django.secret"))
 AUTH_CLIENT = {
     "client_id": "example-django",
-    "client_secret": AUTH_SECRET_FILE.read_text("utf-8").strip(),
+    "client_secret": {"file": str(AUTH_SECRET_FILE)},
 }
 
 AUTHENTICATION_BACKENDS = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenward._seal import Sealer
 from tokenward.authenticator import Authenticator, Credential, authorization, cookie, header
-from tokenward.by_issuer import ByIssuer
+from tokenward.by_issuer import ByIssuer, Unreserved
 from tokenward.client_auth import BearerAuth, ClientSecretBasic, ClientSecretPost
 from tokenward.clients import Client
 from tokenward.config.settings import (
@@ -57,7 +57,11 @@ def build_authenticator(settings: Settings, *, service: AuthService | None = Non
     for entry in described:
         places[_place(entry.source)].append(entry)
     credentials = [
-        Credential(_source(entries[0].source), _joined(entries, service))
+        Credential(
+            _source(entries[0].source),
+            _joined(entries, service, _reserved(settings)),
+            ambient=_ambient(entries),
+        )
         for entries in places.values()
     ]
     if settings.pages is not None:
@@ -204,13 +208,42 @@ def _source(text: str) -> Source:
     return cookie(name) if kind == "cookie" else authorization()
 
 
-def _joined(entries: list[CredentialEntry], service: AuthService | None) -> TokenVerifier:
+def _reserved(settings: Settings) -> frozenset[str]:
+    """Return the issuers that nobody may name who was not configured to speak for them."""
+    section, service = settings.django, settings.service
+    if len(settings.credentials) > 1:
+        return frozenset(issuer for issuer in settings.issuers if issuer is not None)
+    if service is not None and section is not None and section.service_users == "model":
+        # A subject of this issuer is a row of the project's as it stands.
+        return frozenset({service.issuer})
+    # One credential and the service that its tokens are of, or that people sign in at.
+    return frozenset()
+
+
+def _ambient(entries: list[CredentialEntry]) -> Any:
+    # At one place all are presented alike: it is ambient if any of them says so.
+    said = [entry.ambient for entry in entries if entry.ambient is not None]
+    return any(said) if said else None
+
+
+def _verifier(
+    entry: CredentialEntry, service: AuthService | None, reserved: frozenset[str]
+) -> TokenVerifier:
+    verifier = build_verifier(entry, service=service)
+    if isinstance(entry, IntrospectionEntry) and entry.issuer is None and reserved:
+        return Unreserved(verifier, reserved)
+    return verifier
+
+
+def _joined(
+    entries: list[CredentialEntry], service: AuthService | None, reserved: frozenset[str]
+) -> TokenVerifier:
     if len(entries) == 1:
-        return build_verifier(entries[0], service=service)
+        return _verifier(entries[0], service, reserved)
     by_issuer: dict[str, TokenVerifier] = {}
     otherwise: TokenVerifier | None = None
     for entry in entries:
-        verifier = build_verifier(entry, service=service)
+        verifier = _verifier(entry, service, reserved)
         if isinstance(entry, IntrospectionEntry):
             if otherwise is not None:
                 msg = (

@@ -66,6 +66,7 @@ class _Credential(Section):
     source: Annotated[str, Field(pattern=r"^(authorization|header:[!-9;-~]+|cookie:[!-~]+)$")] = (
         "authorization"
     )
+    ambient: Annotated[bool, Field(strict=True)] | None = None
     leeway: Seconds = 30
     roles_claim: Names = ("roles",)
 
@@ -401,7 +402,10 @@ def as_settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
 _DISCRIMINATORS = frozenset(
     {"introspection", "local", "client_secret_basic", "client_secret_post", "bearer"}
 )
-_NONE_ADVICE = "write None (in TOML: false) to accept a token for any audience"
+_NONE_ADVICE = (
+    "write the name that this API has at the issuer; None (in TOML: false) takes a token that is "
+    "meant for anybody"
+)
 
 
 def _sentence(error: Any) -> str:

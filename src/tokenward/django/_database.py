@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 from django.db import (
@@ -15,10 +16,12 @@ from django.db import (
 )
 from django.db.transaction import TransactionManagementError
 
-from tokenward._log import shown
+from tokenward._log import OncePerMinute, shown
 from tokenward.errors import AuthServiceUnavailable
 
 REASON = "store_unavailable"
+
+_seldom = OncePerMinute(logging.getLogger("tokenward.django.database"))
 
 
 @contextlib.contextmanager
@@ -34,9 +37,14 @@ def translated_errors() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         _let_go()
+        if lacks_table(error):
+            # It does not pass by itself, unlike an outage.
+            _seldom.log(logging.ERROR, ("no table",), "%s", _outage(error))
         raise AuthServiceUnavailable(_outage(error), reason=REASON) from error
     except Error as error:
         _let_go()
+        if lacks_table(error):
+            _seldom.log(logging.ERROR, ("no table",), "%s", _refusal(error))
         # Not shown as the cause: a database may repeat the row it refuses, password hash included.
         raise AuthServiceUnavailable(_refusal(error), reason=REASON) from None
 

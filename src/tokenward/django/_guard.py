@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_vary_headers
+from django.views.generic import RedirectView
 
 from tokenward.authenticator import EnvironHeaders, Requirement
 from tokenward.bearer import error_response
@@ -58,6 +59,8 @@ REQUIREMENT = "__tokenward_requirement__"
 
 AUTHENTICATED = Requirement()
 """What a view demands that only wants to know who asks."""
+
+_OTHER_HANDLERS = ("get", "post", "put", "patch", "delete")
 
 # What the answer to a permission that said no is called there.
 _DENIED = frozenset({"not_authenticated", "permission_denied", InsufficientScope.error})
@@ -244,9 +247,15 @@ def unrun(view: Any) -> HttpResponse | None:
     """Return the answer to a CORS preflight in the place of ``view``, or ``None`` to let it run.
 
     A class-based view has a method of its own for it. A function would do for somebody unknown
-    what it does for a GET.
+    what it does for a GET, and so would a class whose method is the same for both.
     """
-    return None if class_of(view) is not None else HttpResponse(status=204)
+    kind = class_of(view)
+    options = getattr(kind, "options", None)
+    if options is not None and not issubclass(kind, RedirectView):
+        others = (getattr(kind, name, None) for name in _OTHER_HANDLERS)
+        if all(other is not options for other in others):
+            return None
+    return HttpResponse(status=204)
 
 
 def _nobody(request: HttpRequest, requirement: Requirement) -> Principal:

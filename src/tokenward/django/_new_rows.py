@@ -30,7 +30,7 @@ def candidates(principal: Principal, mapping: UserMapping, *, using: str) -> lis
     """
     own, model = columns(), get_user_model()
     digest = digest_of(principal.key)
-    address = _address(principal, mapping)
+    address = _address(principal)
     if own.email == own.username:
         names = iter([*filter(None, [address]), f"{digest[:32]}@{_NOBODYS_DOMAIN}"])
     else:
@@ -73,8 +73,8 @@ def held_if_linkable(row: Any, principal: Principal, *, using: str) -> Any:
         or getattr(row, "is_staff", False)
         or getattr(row, "is_superuser", False)
         or not _has(row, str(columns().email), str(principal.email))
-        or identities.filter(user=row, issuer=principal.issuer).exists()
-        or identities.filter(user=row, email_verified=False).exists()
+        # Somebody's already: the address may have been changed since it was verified.
+        or identities.filter(user=row).exists()
         or Account.objects.using(using).filter(user=row, email_verified=False).exists()
     ):
         return None
@@ -95,13 +95,10 @@ def _names(wanted: str | None, digest: str) -> Iterator[str]:
     yield digest[:longest]
 
 
-def _address(principal: Principal, mapping: UserMapping) -> str | None:
+def _address(principal: Principal) -> str | None:
     """Return the address to keep, if there is one."""
     column, address = columns().email, principal.email
     if column is None or not address:
-        return None
-    if mapping.section.link_verified_email and principal.email_verified is not True:
-        # Somebody whose address it is would be joined to this row.
         return None
     address = BaseUserManager.normalize_email(address)
     return address if _fits(column, address) else None

@@ -77,7 +77,6 @@ def _remember(
                 "user": user,
                 "issuer": principal.issuer,
                 "subject": principal.subject,
-                "email_verified": principal.email_verified is True,
                 "mapped": rights.digest,
             },
         )

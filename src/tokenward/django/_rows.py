@@ -121,7 +121,6 @@ def _insert(principal: Principal, row: Any, *, using: str) -> bool:
         # To read, and not to find; PostgreSQL keeps no NUL.
         issuer=principal.issuer.replace("\0", "\ufffd"),
         subject=principal.subject.replace("\0", "\ufffd"),
-        email_verified=principal.email_verified is True,
     )
     try:
         with transaction.atomic(using=using):

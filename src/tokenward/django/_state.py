@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as project
+from django.contrib.auth import get_user_model
 
 from tokenward import _fork
 from tokenward.commands.homes import MappingHome
@@ -59,6 +60,13 @@ class SettingsHome(MappingHome):
         # Models can be imported only once Django's apps are loaded.
         from tokenward.django.repository import DjangoUserRepository  # noqa: PLC0415
 
+        model = get_user_model()
+        fields = model._meta.get_fields()  # noqa: SLF001 - documented by Django
+        if not any(field.name == "is_active" for field in fields):
+            raise ConfigurationError(
+                f"{self.name}: django.service_users is 'model', and {model.__name__} has no column "
+                "'is_active': whoever the service deactivates would go on signing in here; add it."
+            )
         return DjangoUserRepository(bcrypt_cost=service.password.bcrypt_cost)
 
 
@@ -106,9 +114,9 @@ def forget_changed(*, setting: str, **_more: object) -> None:
 
 
 def _built(home: SettingsHome) -> Parts:
-    settings = home.settings()
-    section = settings.django or DjangoSection()
     try:
+        settings = home.settings()
+        section = settings.django or DjangoSection()
         service = None
         if settings.service is not None:
             service = build_service(settings, users=home.users(settings))

@@ -144,7 +144,9 @@ class _Composing(OperationHolderMixin):
 
 
 class _Pair(_Composing, OperandHolder):
-    pass
+    def __hash__(self) -> int:
+        # The oldest releases define what is equal, and no hash beside it.
+        return hash((self.operator_class, self.op1_class, self.op2_class))
 
 
 class _Single(_Composing, SingleOperandHolder):

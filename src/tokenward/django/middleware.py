@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.apps import apps
 from django.conf import settings as project
 from django.contrib.auth import middleware as django_auth
 from django.contrib.auth.models import AnonymousUser
@@ -39,9 +40,10 @@ from tokenward.django._guard import (
     seen_in,
     unrun,
 )
+from tokenward.django._reports import hide_credentials
 from tokenward.django._state import parts
 from tokenward.django._user import auser_of, user_of
-from tokenward.errors import AuthError
+from tokenward.errors import AuthError, ConfigurationError
 from tokenward.principal import ANONYMOUS
 
 if TYPE_CHECKING:
@@ -86,9 +88,15 @@ class TokenwardMiddleware:
         if self._is_async:
             markcoroutinefunction(self)
         # Whatever is wrong with the configuration stops the program here, not a request later.
+        if not apps.is_installed("tokenward.django"):
+            raise ConfigurationError(
+                'INSTALLED_APPS lacks "tokenward.django" with the part behind the dot; add it '
+                "and run manage.py migrate."
+            )
         parts()
         before, behind = _neighbours(type(self))
-        self._goes_first = _goes_first(before)
+        # What stands behind may answer before the view is known: out of a cache, for instance.
+        self._goes_first = "always" if behind else _goes_first(before)
         self._beside_login_required = any(_is_a(_LoginRequired, one) for one in before + behind)
         self._takes_back = any(_is_a(django_auth.AuthenticationMiddleware, one) for one in behind)
         self.process_view = self._aprocess_view if self._is_async else self._process_view
@@ -259,7 +267,12 @@ def _take_back(request: HttpRequest) -> None:
 def _admission(request: HttpRequest, view: Any) -> Requirement | None:
     """Return what is demanded of a request before its view runs, if anything is."""
     authenticator = authenticator_in_force()
-    if _is_open(view) or authenticator.is_public(request.META["REQUEST_METHOD"], request.path_info):
+    sent, runs, path = request.META["REQUEST_METHOD"], str(request.method), request.path_info
+    # Where something has overridden the method, a rule must be about both.
+    if _is_open(view) or (
+        authenticator.is_public(sent, path)
+        and (sent == runs or authenticator.is_public(runs, path))
+    ):
         # Credentials are not looked at: an old cookie must not close the sign-in page.
         seen_in(request).is_open = True
         return None
@@ -277,7 +290,8 @@ def _admitted(principal: object, requirement: Requirement, view: Any) -> HttpRes
 
 
 def _is_open(view: Any) -> bool:
-    return getattr(view, PUBLIC, False) or getattr(class_of(view), PUBLIC, False)
+    # Of this very class: who derives from an open view has not said that theirs is.
+    return getattr(view, PUBLIC, False) or PUBLIC in getattr(class_of(view), "__dict__", ())
 
 
 def _denies() -> bool:
@@ -312,8 +326,11 @@ def _finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
 
 
 def _note_escaped(request: HttpRequest | None = None, **_more: object) -> None:
+    if request is None:
+        return
+    hide_credentials(request)
     error = sys.exc_info()[1]
-    if request is not None and isinstance(error, AuthError):
+    if isinstance(error, AuthError):
         seen_in(request).escaped = copy.copy(error)
 
 

@@ -33,11 +33,6 @@ class Identity(models.Model):
     user: models.ForeignKey[Any, Any] = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokenward_identities"
     )
-    # Whether the issuer vouched for the address then: a row made by somebody who only claims one is
-    # never joined by the person who has it.
-    email_verified: models.BooleanField[bool, bool] = models.BooleanField(
-        default=False, editable=False
-    )
     # What was written to the database for these roles, so that a hit reads one row and no more.
     mapped: models.CharField[str, str] = models.CharField(
         max_length=64, blank=True, default="", editable=False

@@ -26,7 +26,7 @@ from tokenward.django._decision import seen_in
 from tokenward.django._login import principal_of
 from tokenward.django.backends import EVIDENCE, PasswordBackend, TokenBackend
 from tokenward.django.mapping import mapping_in_force
-from tokenward.django.users import session_user_for
+from tokenward.django.users import is_of_a_token, session_user_for
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -124,7 +124,7 @@ def _signed_in(*, request: Any, user: Any, **_: object) -> None:
     if session is None:
         return
     evidence = user.__dict__.pop(EVIDENCE, None)
-    if _made_by(session, TokenBackend):
+    if _made_by(session, TokenBackend) or is_of_a_token(user):
         for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY):
             session.pop(key, None)
         message = "login() was called with the user of a bearer token: no session is made of one"

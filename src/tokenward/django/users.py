@@ -19,6 +19,8 @@ __all__ = ["StatelessUser", "needs_database", "session_user_for", "user_for"]
 
 TOKEN_BACKEND = "tokenward.django.backends.TokenBackend"  # noqa: S105 - a dotted path
 
+_OF_A_TOKEN = "_tokenward_of_a_token"  # noqa: S105 - the name of an attribute
+
 _logger = logging.getLogger("tokenward.refused")
 _seldom = OncePerMinute(_logger)
 
@@ -52,7 +54,14 @@ def user_for(principal: Principal) -> Any:
     row = session_user_for(principal)
     limit(row, mapping.limits_of(principal))
     row.backend = TOKEN_BACKEND
+    # Whatever backend login() is told, no session is made of this one.
+    row.__dict__[_OF_A_TOKEN] = True
     return row
+
+
+def is_of_a_token(user: Any) -> bool:
+    """Tell whether ``user`` is the row, or stands for the row, that the bearer of a token is."""
+    return bool(getattr(user, _OF_A_TOKEN, False))
 
 
 def session_user_for(principal: Principal) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from flask import current_app
 
 from tokenward.authenticator import Requirement
 from tokenward.errors import ConfigurationError
-from tokenward.flask._guard import PUBLIC, REQUIREMENT, authorize
+from tokenward.flask._guard import PUBLIC, REQUIREMENT, authorize, unrun
+from tokenward.principal import ANONYMOUS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,7 +89,10 @@ def _guard(requirement: Requirement, view: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        authorize(requirement)
+        if authorize(requirement) is ANONYMOUS and not requirement.optional:
+            answered: Any = unrun(view)
+            if answered is not None:
+                return cast("R", answered)
         if asynchronous:
             result: R = current_app.ensure_sync(view)(*args, **kwargs)
             return result

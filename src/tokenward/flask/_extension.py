@@ -16,7 +16,7 @@ from tokenward.flask._commands import (
     only_commands_are_wanted,
     tokenward_command,
 )
-from tokenward.flask._guard import answer, authorize, watch
+from tokenward.flask._guard import answer, authorize, close, watch
 from tokenward.flask._proxies import current_principal, current_token, current_user
 from tokenward.flask._state import EXTENSION, AppState
 from tokenward.principal import Principal
@@ -81,6 +81,9 @@ class Tokenward:
             _attach(app)
         if isinstance(state, AppState):
             watch(app)
+        else:
+            # Should the application serve after all, then nobody.
+            close(app)
 
     def user_loader(self, load: L) -> L:
         """Make ``load`` turn a principal into what `current_user` is; usable as a decorator.

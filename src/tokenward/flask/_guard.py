@@ -102,37 +102,54 @@ def watch(app: Flask) -> None:
     """Authenticate every request to ``app`` if its authenticator, as it is now, denies."""
     _known.add(app)
     if in_force(app.extensions["tokenward"].authenticator).default_access == "deny":
-        _close(app)
+        close(app)
 
 
-def close_all() -> None:
-    """Have every application deny by default for as long as the authenticator in force does."""
-    for app in list(_known):
-        _close(app)
-
-
-def _close(app: Flask) -> None:
+def close(app: Flask) -> None:
+    """Look at every request to ``app`` before anything of the application runs."""
     hooks = app.before_request_funcs.setdefault(None, [])
     if _deny_by_default not in hooks:
         # First, so that nothing of the application runs for a request that is refused.
         hooks.insert(0, _deny_by_default)
 
 
-def _deny_by_default() -> None:
+def close_all() -> None:
+    """Have every application deny by default for as long as the authenticator in force does."""
+    for app in list(_known):
+        close(app)
+
+
+def unrun(view: Any) -> Response | None:
+    """Return the answer to a CORS preflight in the place of ``view``, or ``None`` to let it run.
+
+    A class-based view has a method of its own for it. A function would do for somebody unknown
+    what it does for a GET.
+    """
+    if getattr(getattr(view, "view_class", None), "options", None) is not None:
+        return None
+    return this_app().response_class(status=204)
+
+
+def _deny_by_default() -> Response | None:
     authenticator = in_force(app_state().authenticator)
     now = this_request()
     # What no route answers keeps its 404 or 405.
     if authenticator.default_access == "allow" or now.routing_exception is not None:
-        return
+        return None
     view: Any = this_app().view_functions.get(now.endpoint or "")
     if (
         getattr(view, PUBLIC, False)
-        or getattr(getattr(view, "view_class", None), PUBLIC, False)
+        # Of this very class: who derives from an open view has not said that theirs is.
+        or PUBLIC in getattr(getattr(view, "view_class", None), "__dict__", ())
         or authenticator.is_public(now.method, now.path)
     ):
-        return
+        return None
     declared: Requirement | None = getattr(view, REQUIREMENT, None)
-    authorize(AUTHENTICATED if declared is None else _admission(declared))
+    requirement = AUTHENTICATED if declared is None else _admission(declared)
+    if authorize(requirement) is not ANONYMOUS or requirement.optional:
+        return None
+    # A preflight, which Flask answers by itself where a route does not.
+    return None if getattr(now.url_rule, "provide_automatic_options", False) else unrun(view)
 
 
 @cache

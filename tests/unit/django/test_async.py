@@ -281,6 +281,19 @@ def test_awaiting_twice_asks_once(site):
     assert len(verifier.verified_on) == 1
 
 
+def test_awaited_once_the_user_is_there_for_whoever_does_not_await(site, carol):
+    """For a template that is rendered on the loop, say: nothing of the session is read again."""
+
+    async def view(request):
+        await request.auser()
+        return HttpResponse(f"{request.user.get_username()} {request.user.is_authenticated}")
+
+    site(path("", view), verifier=Remembering())
+    site.async_client.force_login(carol, BY_MODEL)
+    assert site.ask_async("/").content == b"carol True"
+    assert site.ask_async("/", "alice").content == b"alice True"
+
+
 def test_live_asks_again_on_the_loop_too(site):
     """And never answers out of the cache."""
     verifier = Remembering("alice")

@@ -285,3 +285,22 @@ def test_served_and_looked_after_over_one_mapping(app, mapping, tmp_path):
     assert 200 == client.get("/orders", headers=headers).status_code
     app.test_cli_runner().invoke(args=["tokenward", "users", "deactivate", "alice"])
     assert 401 == client.get("/orders", headers=headers).status_code
+
+
+def test_an_application_that_serves_all_the_same_lets_nobody_in(tmp_path):
+    """A command of its own may start a server, although the configuration is wrong."""
+    (tmp_path / "wrong.py").write_text(
+        "import flask, tokenward.flask\n"
+        "app = flask.Flask('wrong')\n"
+        "app.config['TOKENWARD'] = {'default_access': 'deny', 'realms': 'misspelt'}\n"
+        "tokenward.flask.Tokenward(app)\n"
+        "app.get('/')(lambda: 'secret')\n"
+        "@app.cli.command('ask')\n"
+        "def ask():\n"
+        "    print(app.test_client().get('/').status_code)\n"
+    )
+    command = [sys.executable, "-m", "flask", "--app", "wrong", "ask"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert "500\n" == done.stdout, done.stderr

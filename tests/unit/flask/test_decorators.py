@@ -4,10 +4,11 @@ import functools
 
 import pytest
 from flask import jsonify
-from flask.views import MethodView
+from flask.views import MethodView, View
 
 from tokenward.errors import ConfigurationError
 from tokenward.flask import (
+    Tokenward,
     current_principal,
     current_token,
     login_required,
@@ -230,15 +231,16 @@ def test_a_preflight_is_not_refused(app, get):
     assert get("/", method="OPTIONS", headers=PREFLIGHT).status_code == 200
 
 
-def test_a_view_that_answers_options_itself_sees_nobody_in_a_preflight(app, get):
-    """And any other OPTIONS request is refused."""
+def test_a_view_is_not_run_for_a_preflight(app, get):
+    """It would do for nobody what it does for a GET; and any other OPTIONS request is refused."""
 
     @app.route("/", methods=["GET", "OPTIONS"])
     @scopes_required("read")
     def view():
         return who()
 
-    assert get("/", "alice", method="OPTIONS", headers=PREFLIGHT).text == "nobody"
+    answer = get("/", "alice", method="OPTIONS", headers=PREFLIGHT)
+    assert (answer.status_code, answer.data) == (204, b"")
     assert get("/", method="OPTIONS").status_code == 401
     assert get("/", headers=PREFLIGHT).status_code == 401
 
@@ -297,3 +299,21 @@ def test_a_live_view_is_verified_once_under_deny(app, make_authenticator, get, v
 
     assert 200 == get("/", "alice").status_code
     assert [("alice", True)] == verifier.calls
+
+
+def test_who_derives_from_an_open_view_is_closed(app, make_authenticator, get):
+    """Only the class that says so is open."""
+
+    @public
+    class Opened(View):
+        def dispatch_request(self):
+            return "open"
+
+    class Derived(Opened):
+        pass
+
+    Tokenward(app, make_authenticator(default_access="deny"))
+    app.add_url_rule("/open", view_func=Opened.as_view("open"))
+    app.add_url_rule("/derived", view_func=Derived.as_view("derived"))
+    assert get("/open").status_code == 200
+    assert get("/derived").status_code == 401

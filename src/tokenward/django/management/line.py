@@ -29,7 +29,11 @@ class LineCommand(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
         """See `BaseCommand.create_parser`."""
         self._options: list[tuple[tuple[str, ...], dict[str, Any]]] = []
-        return super().create_parser(prog_name, subcommand, epilog=EXIT, **options)
+        parser = super().create_parser(prog_name, subcommand, epilog=EXIT, **options)
+        # Django lets nobody choose the class; its own repeats what it does not understand, and that
+        # may be a password.
+        parser.__class__ = LineParser
+        return parser
 
     def add_base_argument(self, parser: CommandParser, *names: str, **options: Any) -> None:
         """See `BaseCommand.add_base_argument`."""

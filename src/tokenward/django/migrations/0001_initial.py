@@ -56,7 +56,6 @@ class Migration(migrations.Migration):
                 ("digest", models.CharField(editable=False, max_length=64, unique=True)),
                 ("issuer", models.TextField(editable=False)),
                 ("subject", models.TextField(editable=False)),
-                ("email_verified", models.BooleanField(default=False, editable=False)),
                 ("mapped", models.CharField(blank=True, default="", editable=False, max_length=64)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
