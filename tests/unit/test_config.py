@@ -195,8 +195,8 @@ def test_values_that_cannot_be_meant(change):
 def test_audience_must_be_written():
     """No check is turned off by omission; the message says how it is turned off."""
     assert (
-        "credentials[0].audience: is missing; write None (in TOML: false) to accept a token for "
-        "any audience"
+        "credentials[0].audience: is missing; write the name that this API has at the issuer; "
+        "None (in TOML: false) takes a token that is meant for anybody"
     ) == refused({"credentials": [introspection(audience=...)]})
 
 

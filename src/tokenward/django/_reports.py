@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.views.debug import SafeExceptionReporterFilter, get_exception_reporter_filter
 
-from tokenward.django._decision import authenticator_in_force
+from tokenward.django._guard.decision import authenticator_in_force
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -126,7 +126,7 @@ def _built(home: SettingsHome) -> Parts:
     sign_in = None if settings.pages is None else settings.pages.sign_in_cookie()
     made = Parts(settings, authenticator, service, sign_in, section)
     # Needs Django's apps, and the parts: what is wrong with it stops the program here.
-    from tokenward.django.mapping import mapping_in_force  # noqa: PLC0415
+    from tokenward.django.users.mapping import mapping_in_force  # noqa: PLC0415
 
     mapping_in_force.prepare(made)
     return made

@@ -22,12 +22,13 @@ class TokenwardConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and listen for what the adapter has to know of."""
-        from tokenward.django import _saved, _state, checks, sessions  # noqa: PLC0415 - models
+        from tokenward.django import _state, checks, sessions  # noqa: PLC0415 - models
+        from tokenward.django.accounts import saved  # noqa: PLC0415 - the same
 
         checks.register_checks()
         setting_changed.connect(_state.forget_changed, dispatch_uid="tokenward.settings")
         sessions.connect_sessions()
-        _saved.connect_accounts()
+        saved.connect_accounts()
         if apps.is_installed("drf_spectacular"):
             # Registers, by being imported, what a schema says of our authentication class. Where
             # it is merely to be had, its import is worth half a second that nobody asked for.

@@ -26,11 +26,11 @@ from django.views.decorators.debug import sensitive_variables
 from tokenward._log import OncePerMinute
 from tokenward.django._database import translated_errors
 from tokenward.django._guard import authenticator_in_force
-from tokenward.django._login import principal_of
+from tokenward.django._password_service import principal_of
 from tokenward.django._state import SETTING
 from tokenward.django.errors import SignInThrottled, SignInUnavailable
-from tokenward.django.mapping import mapping_in_force
 from tokenward.django.users import needs_database, session_user_for, user_for
+from tokenward.django.users.mapping import mapping_in_force
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -44,7 +44,7 @@ from tokenward.schemas import LoginRequest, read_members
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from tokenward.django._login import Login
+    from tokenward.django._password_service import Login
     from tokenward.principal import Principal
 
 __all__ = ["PasswordBackend", "SignInThrottled", "SignInUnavailable", "TokenBackend"]

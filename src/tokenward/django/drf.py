@@ -31,9 +31,9 @@ from rest_framework.permissions import (
 
 from tokenward.authenticator import Requirement
 from tokenward.bearer import error_response
-from tokenward.django._decision import is_bare_preflight
 from tokenward.django._guard import authenticate, authenticator_in_force, note_shortfall, seen_in
-from tokenward.django._user import user_of
+from tokenward.django._guard.decision import is_bare_preflight
+from tokenward.django._guard.user import user_of
 from tokenward.errors import AuthError, ConfigurationError, InsufficientScope, NotAuthenticated
 from tokenward.principal import ANONYMOUS, Principal
 

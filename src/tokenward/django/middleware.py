@@ -40,9 +40,9 @@ from tokenward.django._guard import (
     seen_in,
     unrun,
 )
+from tokenward.django._guard.user import auser_of, user_of
 from tokenward.django._reports import hide_credentials
 from tokenward.django._state import parts
-from tokenward.django._user import auser_of, user_of
 from tokenward.errors import AuthError, ConfigurationError
 from tokenward.principal import ANONYMOUS
 

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connections, models, router, transaction
 
 from tokenward.django._database import REASON, savepoint, translated_errors
-from tokenward.django._model import (
+from tokenward.django._user_model import (
     Kind,
     all_rows,
     columns,
@@ -24,8 +24,8 @@ from tokenward.django._model import (
     validate,
     visible_rows,
 )
-from tokenward.django._saved import NEW
 from tokenward.django.accounts import find_by_hand, holds, settle
+from tokenward.django.accounts.saved import NEW
 from tokenward.django.hashers import ColumnPasswordHasher, column_of, hash_in
 from tokenward.django.models import Account, digest_of
 from tokenward.errors import (

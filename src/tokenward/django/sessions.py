@@ -22,11 +22,11 @@ from django.utils.module_loading import import_string
 
 from tokenward._log import OncePerMinute
 from tokenward.django._database import translated_errors
-from tokenward.django._decision import seen_in
-from tokenward.django._login import principal_of
+from tokenward.django._guard.decision import seen_in
+from tokenward.django._password_service import principal_of
 from tokenward.django.backends import EVIDENCE, PasswordBackend, TokenBackend
-from tokenward.django.mapping import mapping_in_force
 from tokenward.django.users import is_of_a_token, session_user_for
+from tokenward.django.users.mapping import mapping_in_force
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,

@@ -21,7 +21,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 from django.urls import URLPattern, path
 
-from tokenward.django._service import NO_SERVICE, root_view_of, view_of
+from tokenward.django._endpoint_views import NO_SERVICE, root_view_of, view_of
 from tokenward.django._state import home
 from tokenward.endpoints import ENDPOINTS, Endpoint, well_known_at_root
 from tokenward.errors import ConfigurationError

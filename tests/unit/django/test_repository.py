@@ -35,9 +35,9 @@ from django.test.utils import CaptureQueriesContext
 
 from tokenward.django import DjangoUserRepository
 from tokenward.django._database import translated_errors
-from tokenward.django._model import visible_rows
-from tokenward.django._saved import connect_accounts
+from tokenward.django._user_model import visible_rows
 from tokenward.django.accounts import Adoption, adopt_existing, settle
+from tokenward.django.accounts.saved import connect_accounts
 from tokenward.django.hashers import TokenwardPasswordHasher
 from tokenward.django.models import Account
 from tokenward.errors import (
@@ -1117,7 +1117,7 @@ django.setup()
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from tokenward.django import DjangoUserRepository
-from tokenward.django._saved import connect_accounts
+from tokenward.django.accounts.saved import connect_accounts
 from tokenward.django.models import Account
 from tokenward.errors import *
 from tokenward.errors import AuthError, ConfigurationError, InvalidRequest, UserAlreadyExists

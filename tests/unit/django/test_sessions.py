@@ -17,10 +17,10 @@ from django_users import CLIENT, ISSUER, PASSWORD, SECRET, introspection, served
 
 from tokenward._seal import Sealer
 from tokenward.django import sessions
-from tokenward.django._login import _SEAL_PURPOSE
+from tokenward.django._password_service import _SEAL_PURPOSE
 from tokenward.django._state import parts
-from tokenward.django.mapping import mapping_in_force
 from tokenward.django.sessions import KEY, session_user
+from tokenward.django.users.mapping import mapping_in_force
 from tokenward.errors import AuthServiceUnavailable, InvalidToken, TokenRevoked
 from tokenward.testing import FakeClock
 

@@ -1,4 +1,4 @@
-"""tokenward.django.stateless: a user without a row answers whatever Django asks of one."""
+"""tokenward.django.users.stateless: a user without a row answers whatever Django asks of one."""
 
 import copy
 import pickle
@@ -15,8 +15,8 @@ from django_users import ISSUER, OTHER, alice, taking, tokens
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.throttling import UserRateThrottle
 
-from tokenward.django.stateless import StatelessUser
 from tokenward.django.users import needs_database, user_for
+from tokenward.django.users.stateless import StatelessUser
 from tokenward.errors import ConfigurationError
 from tokenward.principal import Principal
 

@@ -324,7 +324,7 @@ def test_an_issuer_without_a_path_has_one_place(project):
 def test_importing_the_urls_reads_no_settings(settings, monkeypatch, mapping):
     """A project may import what it does not use, or set up later."""
     settings.TOKENWARD = mapping
-    for module in ("tokenward.django.urls", "tokenward.django._service"):
+    for module in ("tokenward.django.urls", "tokenward.django._endpoint_views"):
         monkeypatch.delitem(sys.modules, module)
     assert importlib.import_module("tokenward.django.urls").app_name == "tokenward"
 

@@ -17,13 +17,13 @@ from django.http import HttpResponse
 from django.urls import path
 from django_users import ISSUER, OTHER, PASSWORD, alice, introspection, taking, tokens
 
-from tokenward.django._new_rows import _fits, _has
+from tokenward.django._guard.user import auser_of, user_of
 from tokenward.django._state import parts
-from tokenward.django._user import auser_of, user_of
 from tokenward.django.accounts import adopt
 from tokenward.django.models import Account, Identity, digest_of
 from tokenward.django.signals import token_refused
 from tokenward.django.users import StatelessUser, needs_database, user_for
+from tokenward.django.users.new_rows import _fits, _has
 from tokenward.errors import (
     AuthServiceUnavailable,
     Forbidden,
@@ -894,9 +894,9 @@ django.setup()
 from django.core.management import call_command
 from django.test.utils import override_settings
 
-from tokenward.django._new_rows import _fits, _has
+from tokenward.django.users.new_rows import _fits, _has
 from tokenward.django._state import parts
-from tokenward.django._user import auser_of, user_of
+from tokenward.django._guard.user import auser_of, user_of
 from tokenward.django.users import user_for
 from tokenward.errors import ConfigurationError
 from tokenward.principal import Principal

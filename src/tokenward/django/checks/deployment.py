@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from django.core.checks import CheckMessage, Warning  # noqa: A004 - Django's name for it
 
 from tokenward.commands.homes import written_secrets
-from tokenward.django._listed import index_in
 from tokenward.django._state import SettingsHome, home
+from tokenward.django.checks.listed import index_in
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from tokenward.django._model import all_rows, columns
+from tokenward.django._user_model import all_rows, columns
 from tokenward.django.models import Identity, digest_of
 
 if TYPE_CHECKING:
-    from tokenward.django.mapping import Rights
+    from tokenward.django.users.mapping import Rights
     from tokenward.principal import Principal
 
 

@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from tokenward._log import OncePerMinute, shown
-from tokenward.django._permissions import limit
-from tokenward.django._rows import row_of
-from tokenward.django.mapping import mapping_in_force
-from tokenward.django.stateless import StatelessUser
+from tokenward.django.users.mapping import mapping_in_force
+from tokenward.django.users.permissions import limit
+from tokenward.django.users.rows import row_of
+from tokenward.django.users.stateless import StatelessUser
 from tokenward.errors import UserNotFound
 
 if TYPE_CHECKING:

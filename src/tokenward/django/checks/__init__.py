@@ -17,10 +17,10 @@ from django.utils.module_loading import import_string
 from tokenward.authenticator import in_force
 from tokenward.commands.setup import check as built
 from tokenward.config.settings import DjangoSection
-from tokenward.django._deployment import check_deployment
-from tokenward.django._listed import index_in, position
 from tokenward.django._state import SETTING, home
-from tokenward.django._urls import declared_views
+from tokenward.django.checks.deployment import check_deployment
+from tokenward.django.checks.listed import index_in, position
+from tokenward.django.checks.views import declared_views
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:

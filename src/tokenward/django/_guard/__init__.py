@@ -11,7 +11,7 @@ from django.views.generic import RedirectView
 
 from tokenward.authenticator import EnvironHeaders, Requirement
 from tokenward.bearer import error_response
-from tokenward.django._decision import (
+from tokenward.django._guard.decision import (
     Seen,
     adecide,
     atell_refused,

@@ -12,7 +12,7 @@ from django.db.models.signals import post_save, pre_save
 
 from tokenward._log import shown
 from tokenward.django._database import lacks_table, savepoint
-from tokenward.django._model import all_rows, columns
+from tokenward.django._user_model import all_rows, columns
 from tokenward.django.accounts import adopt, settle
 from tokenward.django.hashers import is_outdated
 from tokenward.django.models import Account

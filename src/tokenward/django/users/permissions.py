@@ -13,7 +13,7 @@ from django.apps import apps
 from django.contrib.auth import get_permission_codename
 
 if TYPE_CHECKING:
-    from tokenward.django.mapping import Limits
+    from tokenward.django.users.mapping import Limits
 
 
 def limit(user: Any, limits: Limits) -> None:

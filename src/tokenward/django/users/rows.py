@@ -12,14 +12,14 @@ from django.db import IntegrityError, models, router, transaction
 
 from tokenward._log import OncePerMinute
 from tokenward.django._database import REASON, translated_errors
-from tokenward.django._model import left_empty
-from tokenward.django._new_rows import candidates, held_if_linkable, linkable
-from tokenward.django._rights import are_written, hold, write_rights
+from tokenward.django._user_model import left_empty
 from tokenward.django.models import Account, Identity, digest_of
+from tokenward.django.users.new_rows import candidates, held_if_linkable, linkable
+from tokenward.django.users.rights import are_written, hold, write_rights
 from tokenward.errors import AuthServiceUnavailable, UserNotFound
 
 if TYPE_CHECKING:
-    from tokenward.django.mapping import Rights, UserMapping
+    from tokenward.django.users.mapping import Rights, UserMapping
     from tokenward.principal import Principal
 
 _seldom = OncePerMinute(logging.getLogger("tokenward.django.users"))

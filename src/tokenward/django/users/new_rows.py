@@ -8,14 +8,14 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import BaseUserManager
 from django.core.exceptions import ValidationError
 
-from tokenward.django._model import all_rows, columns, validate, visible_rows
-from tokenward.django._rights import hold
+from tokenward.django._user_model import all_rows, columns, validate, visible_rows
 from tokenward.django.models import Account, Identity, digest_of
+from tokenward.django.users.rights import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tokenward.django.mapping import UserMapping
+    from tokenward.django.users.mapping import UserMapping
     from tokenward.principal import Principal
 
 _SUFFIX = 12

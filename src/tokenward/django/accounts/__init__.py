@@ -1,7 +1,7 @@
 """The accounts beside the project's user rows: made, and kept in step with what becomes of a row.
 
 A row may change without the auth service: in the admin, through the ORM, in SQL. What an account
-has of its row is compared when Django has saved the row (`tokenward.django._saved`), and again
+has of its row is compared when Django has saved the row (`saved`), and again
 whenever the service reads it, so that nothing goes unnoticed; what counts is counted once, by
 compare-and-set.
 
@@ -25,7 +25,7 @@ from django.db import IntegrityError, models, router, transaction
 
 from tokenward._log import shown
 from tokenward.django._database import translated_errors
-from tokenward.django._model import (
+from tokenward.django._user_model import (
     Kind,
     columns,
     email_digest,

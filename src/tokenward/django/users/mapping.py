@@ -13,9 +13,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.module_loading import import_string
 
-from tokenward.django._login import Login, login_of
-from tokenward.django._model import columns
+from tokenward.django._password_service import Login, login_of
 from tokenward.django._state import SETTING, Parts, parts
+from tokenward.django._user_model import columns
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from tokenward.django._decision import atell_refused, seen_in, tell_refused
 from tokenward.django._guard import aauthenticate, lazily
+from tokenward.django._guard.decision import atell_refused, seen_in, tell_refused
 from tokenward.django.sessions import asession_user, session_user
 from tokenward.django.users import needs_database, user_for
 from tokenward.errors import AuthError

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from django.contrib.auth.models import Group, Permission
 from django.db.models.manager import EmptyManager
 
-from tokenward.django._permissions import declared_permissions
+from tokenward.django.users.permissions import declared_permissions
 
 if TYPE_CHECKING:
-    from tokenward.django.mapping import Limits, Rights
+    from tokenward.django.users.mapping import Limits, Rights
     from tokenward.principal import Principal
 
 
