@@ -171,8 +171,8 @@ def check_views(**_kwargs: object) -> list[CheckMessage]:
         ]
     found += [
         Warning(
-            "The view is public, and guarded all the same: on a public view nobody's credentials "
-            "are looked at.",
+            "The view is public, and guarded all the same: its guard decides, and @public opens "
+            "nothing.",
             hint="Take @public away, or the decorator that guards it.",
             obj=view.name,
             id="tokenward.W002",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from tokenward.authenticator import Requirement
-from tokenward.django._guard import PUBLIC, REQUIREMENT
+from tokenward.django._guard import PUBLIC, REQUIREMENT, class_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -45,15 +45,9 @@ def declared_views() -> Iterator[View]:
             continue
         seen.add(id(callback))
         demands = tuple(dict.fromkeys(_demands(callback)))
-        is_public = _has(callback, PUBLIC) or _has(class_of(callback), PUBLIC)
+        is_public = _has(callback, PUBLIC) or PUBLIC in getattr(class_of(callback), "__dict__", ())
         if demands or is_public:
             yield View(_name_of(class_of(callback) or callback), is_public, demands)
-
-
-def class_of(view: Any) -> Any:
-    """Return the class behind a class-based view, if it is one."""
-    # Django's name for it, and Django REST framework's.
-    return getattr(view, "view_class", None) or getattr(view, "cls", None)
 
 
 def _callbacks() -> list[Any]:
