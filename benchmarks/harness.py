@@ -126,7 +126,7 @@ def table(results: list[Result]) -> str:
     """Return the results as a Markdown table."""
     lines = ["| row | measured | bar | | behind it |", "|---|---|---|---|---|"]
     for r in results:
-        figure = "-" if r.figure is None else f"{r.figure:.3g} {r.unit}"
+        figure = "-" if r.figure is None else f"{r.figure:.4g} {r.unit}"
         bar = "" if r.bar is None else f"{r.side} {r.bar:g}"
         verdict = {True: "met", False: "MISSED", None: ""}[r.met]
         lines.append(f"| {r.row} | {figure} | {bar} | {verdict} | {r.detail} |")

@@ -33,7 +33,7 @@ from tokenward.authenticator import Requirement
 from tokenward.bearer import error_response
 from tokenward.django._guard import authenticate, authenticator_in_force, note_shortfall, seen_in
 from tokenward.django._guard.decision import is_bare_preflight
-from tokenward.django._guard.user import user_of
+from tokenward.django._guard.user import user_found
 from tokenward.errors import AuthError, ConfigurationError, InsufficientScope, NotAuthenticated
 from tokenward.principal import ANONYMOUS, Principal
 
@@ -70,7 +70,9 @@ class TokenwardAuthentication(BaseAuthentication):
         inner = _inner(request)
         try:
             found = authenticate(inner, live=self.live)
-            return None if found is None else (user_of(inner), found.principal)
+            if found is None:
+                return None
+            return user_found(inner, found.principal), found.principal
         except AuthError:
             # As the framework does for its own refusals: what renders an answer asks who it is for.
             cast("Any", request)._not_authenticated()  # noqa: SLF001 - nothing public does it

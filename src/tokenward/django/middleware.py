@@ -18,7 +18,7 @@ from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import Resolver404, get_resolver
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, empty
 from django.utils.module_loading import import_string
 
 from tokenward.authenticator import EnvironHeaders, Requirement
@@ -185,12 +185,24 @@ class TokenwardMiddleware:
         return None
 
 
+_set = object.__setattr__
+
+
+class _Lazy(SimpleLazyObject):  # type: ignore[type-arg] # generic for the stubs alone
+    """Two are made for every request, and hardly any is ever looked at."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        # What the constructors of the bases do, past their `__setattr__` and `__getattribute__`.
+        _set(self, "_setupfunc", function)
+        _set(self, "_wrapped", empty)
+
+
 def _prepare(request: HttpRequest) -> None:
     # They do not keep the request alive: a cycle on every request is work for the collector, and
     # costs more than all the rest of this.
     this = weakref.ref(request)
-    user = SimpleLazyObject(functools.partial(_user, this))
-    principal = SimpleLazyObject(functools.partial(_principal, this))
+    user = _Lazy(functools.partial(_user, this))
+    principal = _Lazy(functools.partial(_principal, this))
     seen = seen_in(request)
     seen.lazy = (user, principal)
     there = cast("Any", request)

@@ -16,7 +16,7 @@ from flask import Flask, Response, after_this_request
 from tokenward.authenticator import EnvironHeaders, Requirement, in_force, is_preflight
 from tokenward.bearer import error_response
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
-from tokenward.flask._state import Seen, app_state, forget, keep, seen_in, this_app, this_request
+from tokenward.flask._state import EXTENSION, Seen, app_state, kept, this_app, this_request
 from tokenward.pages import wants_to_sign_in
 from tokenward.principal import ANONYMOUS
 
@@ -52,12 +52,14 @@ def authorize(requirement: Requirement) -> Principal:
     Raises:
         AuthError: The request is refused.
     """
-    now = this_request()
-    seen = seen_in(now)
-    if seen is None or (requirement.live and not seen.live):
-        seen = _authenticate(now, requirement, again=seen is not None)
-        if seen is None:
-            return ANONYMOUS
+    now, names = this_request(), kept()
+    seen: Seen | None = names.get(EXTENSION)
+    if seen is None or seen.request is not now:
+        seen = _authenticate(now, names, requirement, again=False)
+    elif requirement.live and not seen.live:
+        seen = _authenticate(now, names, requirement, again=True)
+    if seen is None:
+        return ANONYMOUS
     principal = seen.authentication.principal
     if requirement.demanding:
         try:
@@ -158,14 +160,16 @@ def _admission(declared: Requirement) -> Requirement:
     return Requirement(optional=declared.optional, live=declared.live)
 
 
-def _authenticate(now: Request, requirement: Requirement, *, again: bool) -> Seen | None:
+def _authenticate(
+    now: Request, names: dict[str, Any], requirement: Requirement, *, again: bool
+) -> Seen | None:
     environ = now.environ
     if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight("OPTIONS", EnvironHeaders(environ)):
         return None
     authenticator = in_force(app_state().authenticator)
     if again:
         # What was decided before counts no more, whatever the issuer says now.
-        forget()
+        names.pop(EXTENSION, None)
     else:
         after_this_request(_finishing(authenticator.vary))
     try:
@@ -179,8 +183,7 @@ def _authenticate(now: Request, requirement: Requirement, *, again: bool) -> See
     except AuthError as error:
         _tell(token_refused, error=error)
         raise
-    seen = Seen(now, authentication, live=requirement.live)
-    keep(seen)
+    seen = names[EXTENSION] = Seen(now, authentication, live=requirement.live)
     if authentication.credential.source.reads == "Cookie" and not again:
         after_this_request(_not_to_be_kept)
     if user_authenticated.receivers and not again:

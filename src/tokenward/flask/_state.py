@@ -87,18 +87,13 @@ def app_state() -> AppState:
     return state
 
 
+def kept() -> dict[str, Any]:
+    """Return what is in ``g``, past its methods, which are written in Python."""
+    names: dict[str, Any] = _g().__dict__
+    return names
+
+
 def seen_in(now: Request) -> Seen | None:
     """Return who ``now`` turned out to be from; ``None``: nobody, or nobody looked."""
-    # Past the methods of g, which are written in Python: every guarded request comes here.
-    seen: Seen | None = vars(_g()).get("tokenward")
+    seen: Seen | None = kept().get(EXTENSION)
     return seen if seen is not None and seen.request is now else None
-
-
-def forget() -> None:
-    """Forget who the current request is from."""
-    _g().pop("tokenward", None)
-
-
-def keep(seen: Seen) -> None:
-    """Keep ``seen`` for the rest of its request."""
-    _g().tokenward = seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -240,7 +241,15 @@ def vary(seen: Seen, response: HttpResponseBase) -> None:
     if there is None:
         headers["Vary"] = names
     elif there != names:
-        patch_vary_headers(response, names.split(", "))
+        headers["Vary"] = _joined(there, names)
+
+
+@lru_cache(maxsize=256)
+def _joined(there: str, names: str) -> str:
+    # Remembered: Django REST framework names a header of its own in every response.
+    response = HttpResponse(headers={"Vary": there})
+    patch_vary_headers(response, names.split(", "))
+    return response.headers["Vary"]
 
 
 def unrun(view: Any) -> HttpResponse | None:

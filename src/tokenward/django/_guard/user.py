@@ -25,17 +25,28 @@ def user_of(request: HttpRequest) -> Any:
         AuthError: What is presented is refused, or cannot be checked.
         SynchronousOnlyOperation: On an event loop, and that takes I/O.
     """
-    seen = seen_in(request)
     authentication = lazily(request)
+    if authentication is not None:
+        return user_found(request, authentication.principal)
+    seen = seen_in(request)
     if seen.user is None:
-        if authentication is None:
-            seen.user = session_user(request)
-        else:
-            try:
-                seen.user = user_for(authentication.principal)
-            except AuthError as error:
-                tell_refused(request, error)
-                raise
+        seen.user = session_user(request)
+    return seen.user
+
+
+def user_found(request: HttpRequest, principal: Principal) -> Any:
+    """Return ``principal``, who sends the request as was just decided, as Django's user.
+
+    Raises:
+        AuthError: There is no such user, or nobody can say.
+    """
+    seen = seen_in(request)
+    if seen.user is None:
+        try:
+            seen.user = user_for(principal)
+        except AuthError as error:
+            tell_refused(request, error)
+            raise
     return seen.user
 
 

@@ -79,6 +79,7 @@ class Limits:
         return any(name.partition(".")[0] == app_label for name in self.closed)
 
 
+_NO_RIGHTS = Rights()
 _UNLIMITED = Limits()
 
 
@@ -134,7 +135,7 @@ class UserMapping:
         """Return what the roles of ``principal`` come to: by the list of their issuer alone."""
         listed = self._by_issuer.get(principal.issuer)
         if listed is None or principal.kind != "user":
-            return Rights()
+            return _NO_RIGHTS
         roles = principal.roles
         managed = {name for names in listed.groups.values() for name in names}
         held = {name for role, names in listed.groups.items() if role in roles for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.contrib.auth.models import Group, Permission
@@ -49,12 +50,21 @@ class StatelessUser:
 
     def __init__(self, principal: Principal, rights: Rights, limits: Limits) -> None:
         self.principal = principal
-        self.pk = self.id = principal.key
         self.username = principal.username or principal.subject
         self.email = principal.email or ""
         self.is_staff = rights.is_staff is True
         self.is_superuser = rights.is_superuser is True
         self._limits = limits
+
+    @cached_property
+    def pk(self) -> str:
+        """The principal's key, made when somebody asks."""
+        return self.principal.key
+
+    @property
+    def id(self) -> str:
+        """The same."""
+        return self.pk
 
     def __str__(self) -> str:
         return self.username
