@@ -1,19 +1,24 @@
 """Small values sealed for a store that others may read: encrypted and authenticated.
 
-The recipe is cryptography's `MultiFernet` (AES-CBC and HMAC-SHA-256) under keys that
-HKDF-SHA-256 (RFC 5869) derives from each secret for one purpose, so that a value sealed for one
-purpose never opens for another.
+Keys are derived from each secret for one purpose by HKDF-SHA-256 (RFC 5869), so that a value sealed
+for one purpose never opens for another. `Sealer` is for what is kept: cryptography's `MultiFernet`
+(AES-CBC and HMAC-SHA-256). `Box` is for what passes by, and is a fifth of the work: AES-SIV
+(RFC 5297), which a nonce that comes twice does not break, over data that says what it belongs to.
 """
 
 from __future__ import annotations
 
 import base64
+import hmac
+import os
 import re
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tokenward.errors import ConfigurationError
@@ -71,12 +76,7 @@ class Sealer:
     __slots__ = ("_box", "_count", "purpose")
 
     def __init__(self, secrets: Sequence[str], purpose: str) -> None:
-        if isinstance(secrets, str) or not secrets:
-            raise ConfigurationError(
-                f"The secrets for {purpose} are a list, newest first, of at least one."
-            )
-        for position, secret in enumerate(secrets):
-            check_secret(secret, what=f"Secret {position + 1} for {purpose}")
+        _check_secrets(secrets, purpose)
         self.purpose = purpose
         self._count = len(secrets)
         self._box = MultiFernet([Fernet(_derive(secret, purpose)) for secret in secrets])
@@ -107,11 +107,88 @@ class Sealer:
             ) from None
 
 
+class Box:
+    """Seals values together with what they belong to; opens what any of several secrets sealed.
+
+    Args:
+        secrets: The secrets, newest first; at least 16 bytes each.
+        purpose: What the values are, such as ``shared cache``; also in messages.
+
+    Raises:
+        ConfigurationError: There is no secret, or one is too weak.
+    """
+
+    __slots__ = ("_ciphers", "_name_keys", "_newest", "purpose")
+
+    def __init__(self, secrets: Sequence[str], purpose: str) -> None:
+        _check_secrets(secrets, purpose)
+        self.purpose = purpose
+        self._ciphers: dict[bytes, AESSIV] = {}
+        self._name_keys = []
+        for secret in secrets:
+            length = _KEY_ID_BYTES + _SIV_BYTES + _NAME_BYTES
+            material = _expand(secret, f"tokenward box 1 {purpose}", length)
+            key_id, rest = material[:_KEY_ID_BYTES], material[_KEY_ID_BYTES:]
+            self._ciphers[key_id] = AESSIV(rest[:_SIV_BYTES])
+            self._name_keys.append(rest[_SIV_BYTES:])
+        self._newest = next(iter(self._ciphers))
+
+    def __repr__(self) -> str:
+        return f"Box(purpose={self.purpose!r}, secrets={len(self._name_keys)})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Box holds secrets and is not pickled")
+
+    def seal(self, value: bytes, *bound: bytes) -> bytes:
+        """Encrypt ``value`` under the newest secret; it opens with the same ``bound`` only."""
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = self._ciphers[self._newest]
+        return self._newest + nonce + cipher.encrypt(value, [*bound, nonce])
+
+    def open(self, sealed: bytes, *bound: bytes) -> bytes | None:
+        """Return what was sealed; ``None`` when no secret opens it, or not with this ``bound``."""
+        cipher = self._ciphers.get(sealed[:_KEY_ID_BYTES])
+        begins = _KEY_ID_BYTES + _NONCE_BYTES
+        if cipher is None or len(sealed) <= begins:
+            return None
+        try:
+            return cipher.decrypt(sealed[begins:], [*bound, sealed[_KEY_ID_BYTES:begins]])
+        except (InvalidTag, ValueError):
+            return None
+
+    def name(self, value: bytes) -> bytes:
+        """Return a name for ``value`` that nobody without the newest secret can compute."""
+        return hmac.digest(self._name_keys[0], value, "sha256")
+
+    def names(self, value: bytes) -> list[bytes]:
+        """Return the name of ``value`` under each secret, newest first."""
+        return [hmac.digest(key, value, "sha256") for key in self._name_keys]
+
+
+_KEY_ID_BYTES: Final = 4
+_SIV_BYTES: Final = 64
+_NAME_BYTES: Final = 32
+_NONCE_BYTES: Final = 16
+
+
+def _check_secrets(secrets: Sequence[str], purpose: str) -> None:
+    if isinstance(secrets, str) or not secrets:
+        raise ConfigurationError(
+            f"The secrets for {purpose} are a list, newest first, of at least one."
+        )
+    for position, secret in enumerate(secrets):
+        check_secret(secret, what=f"Secret {position + 1} for {purpose}")
+
+
 def _derive(secret: str, purpose: str) -> bytes:
+    return base64.urlsafe_b64encode(_expand(secret, f"tokenward seal 1 {purpose}", 32))
+
+
+def _expand(secret: str, info: str, length: int) -> bytes:
     kdf = HKDF(
         algorithm=hashes.SHA256(),
-        length=32,
+        length=length,
         salt=None,
-        info=b"tokenward seal 1 " + purpose.encode("utf-8"),
+        info=info.encode("utf-8"),
     )
-    return base64.urlsafe_b64encode(kdf.derive(secret.encode("utf-8", "surrogatepass")))
+    return kdf.derive(secret.encode("utf-8", "surrogatepass"))

@@ -5,7 +5,7 @@ Each is one or two methods. Implement one and hand it in; nothing here needs a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -77,6 +77,8 @@ class Request:
         form: Fields of an ``application/x-www-form-urlencoded`` body; ``None``: no form.
         cert: Paths of a client certificate and its key for mutual TLS (RFC 8705).
         json: Members of an ``application/json`` body; ``None``: no JSON.
+        issuer: The issuer identifier of the server it goes to, where that is known: what a client
+            assertion is addressed to (RFC 7523, section 3).
 
     Raises:
         ConfigurationError: Both a form and JSON: a request has one body.
@@ -88,6 +90,7 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     cert: tuple[str, str] | None = field(default=None, repr=False)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
+    issuer: str | None = None
 
     def __post_init__(self) -> None:
         if self.form is not None and self.json is not None:
@@ -135,7 +138,12 @@ class Transport(Protocol):
 
 
 class ClientAuth(Protocol):
-    """How tokenward authenticates itself to an authorization server (RFC 6749, section 2.3)."""
+    """How tokenward authenticates itself to an authorization server (RFC 6749, section 2.3).
+
+    One that has a ``client_id`` shows it as an attribute. An attribute ``methods`` holds the names
+    of RFC 8414 (``client_secret_basic``, …) under which a server may offer it; without the
+    attribute, what a server says it offers is not compared.
+    """
 
     def apply(self, request: Request, /) -> Request:
         """Return ``request`` with the client's credentials added."""
@@ -143,10 +151,19 @@ class ClientAuth(Protocol):
 
 
 class SharedCache(Protocol):
-    """A second cache level that many processes share; values are sealed before they come here."""
+    """A second cache level that many processes share.
 
-    def get(self, key: bytes, /) -> bytes | None:
-        """Return the value, or ``None``; a cache that is down has nothing."""
+    Values are sealed before they come here, under `secrets`. Every method may raise: that is a
+    miss, and the cache is left alone for a while.
+    """
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The secrets that values are sealed under, newest first; at least 16 bytes each."""
+        ...
+
+    def get_many(self, keys: Sequence[bytes], /) -> Sequence[bytes | None]:
+        """Return the value of each key, or ``None``, in one round trip."""
         ...
 
     def set(self, key: bytes, value: bytes, /, *, ttl: float) -> None:
@@ -159,14 +176,33 @@ class SharedCache(Protocol):
 
 
 class RevocationBus(Protocol):
-    """Tells every process that a token is revoked."""
+    """Tells every process that a token is revoked. Messages are sealed before they come here."""
 
-    def publish(self, message: bytes, /) -> None:
-        """Send ``message`` to all subscribers, this process included."""
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The secrets that messages are sealed under, newest first; at least 16 bytes each."""
         ...
 
-    def subscribe(self, callback: Callable[[bytes], None], /) -> Callable[[], None]:
-        """Have ``callback`` called with each message; the returned function unsubscribes."""
+    def publish(self, message: bytes, /) -> None:
+        """Send ``message`` to all subscribers, this process included; may raise."""
+        ...
+
+    def subscribe(
+        self, callback: Callable[[bytes], None], /, *, missed: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Have ``callback`` called with each message, on a thread of the bus.
+
+        Called once in every process that wants messages, and again after a fork. Returns at once,
+        whether or not the bus can be reached.
+
+        Args:
+            callback: Gets a message; never raises.
+            missed: Called whenever messages may have been missed: each time the subscription
+                begins, the first time included, and each time it is lost.
+
+        Returns:
+            What ends the subscription.
+        """
         ...
 
 
@@ -178,7 +214,11 @@ class Event:
         kind: ``verify``, ``upstream``, ``cache``, ``breaker`` or ``login``.
         verifier: The configured issuer or endpoint; never a value from a token.
         seconds: How long it took.
-        outcome: ``ok``, a refusal's ``reason``, or ``unavailable``.
+        outcome: Of ``verify`` and ``login``: ``ok``, a refusal's ``reason``, or ``unavailable``.
+            Of ``upstream``: ``ok``, or why there is no answer, such as ``deadline``. Of ``cache``:
+            ``LEVEL.EVENT``, with ``process.hit``, ``process.negative_hit``, ``process.miss``,
+            ``process.stale``, ``process.evicted``, ``shared.hit``, ``shared.miss`` and
+            ``shared.error``. Of ``breaker``: ``opened`` or ``closed``.
     """
 
     kind: str

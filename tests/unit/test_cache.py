@@ -23,8 +23,9 @@ PATIENCE = 20.0
 class Source:
     """Answers look-ups with what a test has put in; counts them."""
 
-    def __init__(self, clock, **times):
+    def __init__(self, clock, *, used=True, **times):
         self.clock = clock
+        self.used = used
         self.times = {"ends": 10.0} | times
         self.answer = "v"
         self.calls = 0
@@ -36,7 +37,7 @@ class Source:
         times = {name: self.clock.now + seconds for name, seconds in self.times.items()}
         if isinstance(self.answer, InvalidToken):
             return Entry(None, stored=self.clock.now, ends=times["ends"], refusal=self.answer)
-        return Entry(self.answer, stored=self.clock.now, **times)
+        return Entry(self.answer, stored=self.clock.now, used=self.used, **times)
 
 
 class Held:
@@ -319,6 +320,7 @@ def test_no_entries_at_all(clock, source):
 
 def test_what_was_used_has_a_second_chance(clock, source):
     """The oldest goes, unless it was used since it was last looked at."""
+    source.used = False
     cache = LookupCache(max_entries=3, clock=clock)
     for key in (b"a", b"b", b"c"):
         look_up(cache, source, key=key)
@@ -708,7 +710,7 @@ def test_stats_have_the_contract_fields():
     """The fields are those of the public contract."""
     names = {
         *("hits", "negative_hits", "misses", "upstream_calls", "upstream_errors"),
-        *("stale_served", "shared_hits", "evictions", "entries"),
+        *("stale_served", "shared_hits", "evictions", "entries", "shared_errors"),
     }
 
     assert names == {f.name for f in dataclasses.fields(CacheStats)}

@@ -70,6 +70,11 @@ class Breaker:
         # A trial that another thread had under way stayed in the parent.
         self._trial = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no call but a trial is made."""
+        return self._open_until is not None
+
     def check(self) -> None:
         """Fail fast where `enter` would.
 

@@ -155,6 +155,11 @@ class RequestsTransport:
         ):
             permit.fail()
 
+    def circuit_open(self, url: str) -> bool:
+        """Tell whether the server of ``url`` is left alone at the moment; see `Breaker`."""
+        breaker = self._breakers.get(_origin(url, verified=self._verified))
+        return breaker is not None and breaker.is_open
+
     def _send(self, request: Request, deadline: float) -> Response:
         breaker = self._breaker(_origin(request.url, verified=self._verified))
         breaker.check()

@@ -6,10 +6,11 @@ What a remote source said is, in this order:
 
     stored        fresh_until       ends            stale_until
       │── fresh ──────│───── due ─────│───── stale ─────│── gone ──▶
-      served           one request     served only while
-                       asks again,     the source fails
-                       the others
-                       are served
+      served           if in use,      served only while
+                       one request     the source fails
+                       asks again and
+                       the others are
+                       served
 
 Before ``stored`` (a clock that jumped back) an entry is gone too. Reading takes no lock: looking
 up a key in a dictionary is atomic, and recency is approximate. Writing takes one, and never while

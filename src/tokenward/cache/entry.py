@@ -29,6 +29,7 @@ class CacheStats:
         upstream_errors: Those that ended in an outage.
         stale_served: Answers served past their end because the issuer failed.
         shared_hits: Answers found in the shared second level.
+        shared_errors: Times the shared second level or the revocation bus failed.
         evictions: Entries dropped to stay within the bound.
         entries: Entries held now, accepted and refused.
     """
@@ -42,6 +43,7 @@ class CacheStats:
     shared_hits: int = 0
     evictions: int = 0
     entries: int = 0
+    shared_errors: int = 0
 
 
 class State(enum.Enum):
@@ -60,9 +62,11 @@ class Entry(Generic[V]):
         value: What was answered; or, with ``refusal``, nothing.
         stored: When the question was asked.
         ends: Until when the answer may be served as it stands.
-        fresh_until: From when on one request asks again ahead of the end; default ``ends``.
+        fresh_until: From when on one request asks again ahead of the end, if the entry is in
+            use; default ``ends``.
         stale_until: Until when it may be served while the source fails; default ``ends``.
         refusal: The answer was no: raised, as a fresh copy, for everyone who asks.
+        used: Whether it counts as in use before anybody was served from it.
     """
 
     __slots__ = (
@@ -86,6 +90,7 @@ class Entry(Generic[V]):
         fresh_until: float | None = None,
         stale_until: float | None = None,
         refusal: AuthError | None = None,
+        used: bool = False,
     ) -> None:
         self.value = value
         self.stored = stored
@@ -96,7 +101,7 @@ class Entry(Generic[V]):
         self.refusal = None if refusal is None else copy.copy(refusal)
         self.retry_at = 0.0
         self.failures = 0
-        self.used = False
+        self.used = used
 
     def state(self, now: float) -> State:
         """Return the entry's state at ``now``."""
@@ -111,6 +116,13 @@ class Entry(Generic[V]):
         if self.refusal is not None:
             raise copy.copy(self.refusal)
         return self.value  # type: ignore[return-value]  # no refusal, so there is a value
+
+    def expire(self, now: float) -> None:
+        """Let the entry be served no more unless the source fails."""
+        # Not before it was stored: a clock that jumped back makes it a miss, not a stale answer.
+        grace = self.stale_until - self.ends
+        self.ends = self.fresh_until = max(self.stored, min(self.ends, now))
+        self.stale_until = self.ends + grace
 
     def back_off(self, now: float) -> None:
         """Put off the next attempt after a failed one, a little longer each time."""

@@ -47,11 +47,20 @@ class LookupCache(Generic[V]):
     Args:
         max_entries: Bound of each of the two caches; 0 keeps nothing.
         clock: Seconds since the epoch.
+        report: Told, where no lock is held, of each ``hit``, ``negative_hit``, ``miss``, ``stale``
+            and ``evicted``; never raises.
     """
 
-    def __init__(self, *, max_entries: int, clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        max_entries: int,
+        clock: Clock = time.time,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
         self.max_entries = max_entries
         self.clock = clock
+        self._report = report
         self.entries: OrderedDict[bytes, Entry[V]] = OrderedDict()
         self.refusals: OrderedDict[bytes, Entry[V]] = OrderedDict()
         # Counted without a lock: exact under the GIL, where nothing switches inside "+=".
@@ -82,11 +91,15 @@ class LookupCache(Generic[V]):
         if entry is not None and entry.stored <= now < entry.fresh_until:
             self.hits += 1
             entry.used = True
+            if self._report is not None:
+                self._report("hit")
             return entry.value
         entry = self.refusals.get(key)
         if entry is not None and entry.stored <= now < entry.ends:
             self.negative_hits += 1
             entry.used = True
+            if self._report is not None:
+                self._report("negative_hit")
             return entry.give()
         return None
 
@@ -105,17 +118,9 @@ class LookupCache(Generic[V]):
         Raises:
             AuthError: The refusal; or an outage that no stale entry covers.
         """
-        with self._lock:
-            now = self.clock()
-            flight = self._flights.get(key)
-            if not live:
-                entry = self._servable(key, now, under_way=flight is not None)
-                if entry is not None:
-                    return entry.give()
-            leads = live or flight is None
-            if leads or flight is None:
-                flight = self._flights[key] = _Flight()
-            self.misses += 1
+        entry, flight, leads = self._begin(key, live=live)
+        if entry is not None:
+            return entry.give()
         try:
             entry = self._lead(key, flight, load) if leads else self._follow(key, flight, patience)
         except AuthServiceUnavailable:
@@ -139,6 +144,18 @@ class LookupCache(Generic[V]):
             self.entries.clear()
             self.refusals.clear()
 
+    def expire(self) -> None:
+        """Let nothing be served any more unless the source fails; what is under way is not stored.
+
+        For when what is kept may be out of date, and nobody can say which.
+        """
+        with self._lock:
+            now = self.clock()
+            self._flights.clear()
+            self.refusals.clear()
+            for entry in self.entries.values():
+                entry.expire(now)
+
     def stats(self) -> CacheStats:
         """Return the counters as they are now."""
         return CacheStats(
@@ -152,23 +169,41 @@ class LookupCache(Generic[V]):
             entries=len(self.entries) + len(self.refusals),
         )
 
-    def _servable(self, key: bytes, now: float, *, under_way: bool) -> Entry[V] | None:
+    def _begin(self, key: bytes, *, live: bool) -> tuple[Entry[V] | None, _Flight[V], bool]:
+        # What can be served after all; else the flight to wait for, and whether to lead it.
+        with self._lock:
+            flight = self._flights.get(key)
+            entry, what = None, "miss"
+            if not live:
+                entry, what = self._servable(key, self.clock(), under_way=flight is not None)
+            leads = live or flight is None
+            if flight is None or leads:
+                flight = _Flight()
+            if entry is None:
+                self._flights[key] = flight
+                self.misses += 1
+        if self._report is not None:
+            self._report(what)
+        return entry, flight, leads
+
+    def _servable(self, key: bytes, now: float, *, under_way: bool) -> tuple[Entry[V] | None, str]:
         # Under the lock.
         refused = self.refusals.get(key)
         if refused is not None and refused.stored <= now < refused.ends:
             self.negative_hits += 1
-            return refused
+            return refused, "negative_hit"
         entry = self.entries.get(key)
-        if entry is None:
-            return None
-        state = entry.state(now)
-        if state is State.FRESH or (state is State.DUE and under_way):
-            self.hits += 1
-            return entry
-        if state is State.STALE and now < entry.retry_at:
-            self.stale_served += 1
-            return entry
-        return None
+        if entry is not None:
+            state = entry.state(now)
+            # What nobody used since it came is not worth a question ahead of time.
+            if state is State.FRESH or (state is State.DUE and (under_way or not entry.used)):
+                self.hits += 1
+                entry.used = True
+                return entry, "hit"
+            if state is State.STALE and now < entry.retry_at:
+                self.stale_served += 1
+                return entry, "stale"
+        return None, "miss"
 
     def _lead(self, key: bytes, flight: _Flight[V], load: Callable[[], Entry[V]]) -> Entry[V]:
         try:
@@ -178,12 +213,16 @@ class LookupCache(Generic[V]):
             raise
         finally:
             # Also when a BaseException kills the leader: nobody is left waiting.
+            evicted = 0
             with self._lock:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
                     if flight.entry is not None:
-                        self._store(key, flight.entry)
+                        evicted = self._store(key, flight.entry)
             flight.done.set()
+            if self._report is not None:
+                for _ in range(evicted):
+                    self._report("evicted")
         return flight.entry
 
     def _follow(self, key: bytes, flight: _Flight[V], patience: float) -> Entry[V]:
@@ -204,23 +243,28 @@ class LookupCache(Generic[V]):
             return None
         if leads:
             entry.back_off(now)
-        self.stale_served += now >= entry.ends
+        if now >= entry.ends:
+            self.stale_served += 1
+            if self._report is not None:
+                self._report("stale")
         return entry
 
-    def _store(self, key: bytes, entry: Entry[V]) -> None:
-        # Under the lock.
+    def _store(self, key: bytes, entry: Entry[V]) -> int:
+        # Under the lock. Returns how many entries had to go.
         self.entries.pop(key, None)
         self.refusals.pop(key, None)
         kept = self.entries if entry.refusal is None else self.refusals
-        if self.max_entries <= 0 or entry.ends <= self.clock():
-            return
-        self._make_room(kept)
+        if self.max_entries <= 0 or entry.stale_until <= self.clock():
+            return 0
+        evicted = self._make_room(kept)
         kept[key] = entry
+        return evicted
 
-    def _make_room(self, kept: OrderedDict[bytes, Entry[V]]) -> None:
+    def _make_room(self, kept: OrderedDict[bytes, Entry[V]]) -> int:
         # Second chance: the oldest goes, unless it was used since it last stood here. The chances
         # are bounded, so that a cache full of used entries does not hold the lock for long.
         chances = _SECOND_CHANCES
+        evicted = 0
         while len(kept) >= self.max_entries:
             key, entry = kept.popitem(last=False)
             if entry.used and chances > 0:
@@ -228,7 +272,9 @@ class LookupCache(Generic[V]):
                 entry.used = False
                 kept[key] = entry
             else:
-                self.evictions += 1
+                evicted += 1
+        self.evictions += evicted
+        return evicted
 
 
 def _interrupted() -> AuthServiceUnavailable:

@@ -63,6 +63,7 @@ class IntrospectionClient:
     Attributes:
         introspection_endpoint: As given.
         shown_endpoint: The same without its query, for logs.
+        issuer: The server's issuer identifier, where it is known.
         timeout: As given.
 
     Raises:
@@ -95,6 +96,7 @@ class IntrospectionClient:
             msg = "timeout is a number of seconds, more than 0"
             raise ConfigurationError(msg)
         self.timeout = timeout
+        self.issuer: str | None = None
         self._client_auth = client_auth
         self._hint = {} if token_type_hint is None else {"token_type_hint": token_type_hint}
         self._transport = transport or RequestsTransport(
@@ -136,6 +138,23 @@ class IntrospectionClient:
         if response.status != 200:
             raise self._refusal(response)
         return self._read(response)
+
+    @property
+    def server_name(self) -> str:
+        """What tells this server from others: its issuer, else its endpoint."""
+        return self.issuer or self.introspection_endpoint
+
+    @property
+    def client_name(self) -> str:
+        """What tells us from other clients of the server, as far as it is known."""
+        kind = type(self._client_auth).__name__
+        return str(getattr(self._client_auth, "client_id", kind))
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the server is left alone at the moment, because it kept failing."""
+        is_open = getattr(self._transport, "circuit_open", None)
+        return is_open is not None and bool(is_open(self.introspection_endpoint))
 
     def close(self) -> None:
         """Close idle connections."""
