@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-peers test-oldest lint docs check bench bench-full format clean
+.PHONY: help demo test test-fast test-peers test-gevent test-oldest lint docs check bench bench-full format clean
 
 VENV := .venv
 OLDEST := .venv-oldest
@@ -44,19 +44,24 @@ help: ## this list
 demo: $(DEMO) ## the example applications, running on this machine (CHECK=1: try them and exit)
 	$(PY) -m tokenward demo $(if $(CHECK),--check)
 
-test: $(DEV) ## every test, under branch coverage, and again with the oldest releases admitted
+test: $(DEV) ## every test, under branch coverage; on greenlets; with the oldest releases admitted
 	tools/install_browser.sh
+	tools/install_peers.sh
 	$(PY) -m coverage erase
 	$(PY) -m coverage run -m pytest
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
-	$(MAKE) test-oldest
+	$(MAKE) test-gevent test-oldest
 
 test-fast: $(DEV) ## every test that needs no foreign server and no browser
 	$(PY) -m pytest --ignore=tests/peers --ignore=tests/browser
 
 test-peers: $(DEV) ## the tests against servers and clients that nobody here wrote
+	tools/install_peers.sh
 	$(PY) -m pytest tests/peers
+
+test-gevent: $(DEV) ## the concurrency tests again, on gevent's greenlets instead of threads
+	TOKENWARD_GEVENT=1 $(PY) -m gevent.monkey --module pytest -p no:cacheprovider tests/concurrency
 
 test-oldest: $(OLD) ## what meets a framework, with the oldest releases that pyproject.toml admits
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider tests/unit tests/edges tests/contract \

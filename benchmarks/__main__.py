@@ -16,6 +16,7 @@ ROWS = (
     "threads",
     "new_token",
     "cold_token",
+    "shared_hit",
     "flask_view",
     "django_view",
     "drf_view",

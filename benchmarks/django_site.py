@@ -30,15 +30,26 @@ _MIDDLEWARE = (
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 )
 
+# Threads that write take turns, as with a server.
+_DATABASE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
+}
+
 
 def set_up(
-    urls: str = "benchmarks.django_urls", *, apps: tuple[str, ...] = (), **more: Mapping[str, Any]
+    urls: str = "benchmarks.django_urls",
+    *,
+    apps: tuple[str, ...] = (),
+    database: str = ":memory:",
+    **more: Mapping[str, Any],
 ) -> None:
     """Configure Django, once a process, with a verifier that has its answers at hand.
 
     Args:
         urls: The module of the URLs.
         apps: More applications.
+        database: Where it is; threads share one only if it is a file.
         more: Their settings.
     """
     if settings.configured:
@@ -54,7 +65,7 @@ def set_up(
             "tokenward.django",
             *apps,
         ],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        DATABASES={"default": _DATABASE | {"NAME": database}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         TOKENWARD={"credentials": [], "django": {"user": "stateless"}},
         USE_TZ=True,

@@ -6,10 +6,15 @@ as this very source tree, so that it and a peer can be timed in one process.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+
+from benchmarks.harness import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).with_name("peers.txt")
@@ -44,6 +49,39 @@ def interpreter(environment: Path = ROOT / "build" / "bench-env", *, peers: Path
     return python
 
 
+def measured(
+    what: str, module: str, *arguments: str, made: Callable[[], Path] = interpreter
+) -> Iterator[Result]:
+    """Yield what a module of `benchmarks.peers` measures, in the environment; say where that fails.
+
+    Args:
+        what: What is measured, for the row that says so.
+        module: The module's name.
+        arguments: What it is called with.
+        made: Returns the environment's interpreter, or raises `Unavailable`.
+    """
+    python = _attempt(made)
+    if isinstance(python, Unavailable):
+        yield _missing(what, str(python))
+        return
+    command = (str(python), "-m", f"benchmarks.peers.{module}", *arguments)
+    with subprocess.Popen(  # noqa: S603 - the environment's own interpreter
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        if process.stdout is None or process.stderr is None:
+            raise RuntimeError("the peers have no pipes")
+        said = []
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr, flush=True)
+            said.append(line)
+        # A few lines, so that they fit into the pipe while the other one is read.
+        told = process.stdout.read().splitlines()
+    for line in told:
+        yield Result(**json.loads(line))
+    if process.returncode != 0:
+        yield _missing(what, last_line("".join(said)))
+
+
 def last_line(errors: str) -> str:
     """Return what a program that failed said last, or last called an error."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
@@ -51,6 +89,19 @@ def last_line(errors: str) -> str:
         (line for line in reversed(lines) if line.startswith("ERROR:")),
         lines[-1] if lines else "it said nothing",
     )
+
+
+@cache
+def _attempt(made: Callable[[], Path]) -> Path | Unavailable:
+    # Once for all rows: without a network every attempt would take as long as the first.
+    try:
+        return made()
+    except Unavailable as why:
+        return why
+
+
+def _missing(what: str, why: str) -> Result:
+    return Result(what, None, "", None, detail=f"not measured: {why}")
 
 
 def _wanted(peers: Path) -> str:

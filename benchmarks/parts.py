@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.upstream import ANSWER
@@ -22,21 +25,33 @@ from tokenward.protocols import Request, Response
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    import requests
+
 TOKEN_CHARACTERS = 800
 CREDENTIALS = ("bench", "a-secret-of-the-benchmark")
 
 
 class CannedTransport:
-    """Answers at once, without a socket."""
+    """Answers at once, without a socket.
 
-    def __init__(self) -> None:
+    Args:
+        may_answer: What each answer waits for, if for anything.
+        answer: What is answered.
+    """
+
+    def __init__(
+        self, may_answer: threading.Event | None = None, *, answer: Mapping[str, Any] = ANSWER
+    ) -> None:
         self._response = Response(
-            200, {"content-type": "application/json"}, json.dumps(ANSWER).encode()
+            200, {"content-type": "application/json"}, json.dumps(answer).encode()
         )
+        self._may_answer = may_answer
 
     def send(self, request: Request, *, deadline: float) -> Response:
         """Return the answer."""
         del request, deadline
+        if self._may_answer is not None:
+            self._may_answer.wait()
         return self._response
 
     def close(self) -> None:
@@ -48,19 +63,52 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_CHARACTERS)[:TOKEN_CHARACTERS]
 
 
-def client_for(url: str) -> IntrospectionClient:
+def client_for(url: str, *, timeout: float = 5.0) -> IntrospectionClient:
     """Return a client as a user would make it."""
-    return IntrospectionClient(url, client_auth=ClientSecretBasic(*CREDENTIALS))
+    client_auth = ClientSecretBasic(*CREDENTIALS)
+    return IntrospectionClient(url, client_auth=client_auth, timeout=timeout)
 
 
-def canned_verifier(*, max_entries: int = 10_000) -> IntrospectionVerifier:
-    """Return a verifier whose issuer answers at once."""
+def canned_verifier(
+    *, transport: CannedTransport | None = None, **more: Any
+) -> IntrospectionVerifier:
+    """Return a verifier whose issuer answers at once.
+
+    Args:
+        transport: What answers.
+        more: Arguments of the verifier.
+    """
     client = IntrospectionClient(
         "https://issuer.example/introspect",
         client_auth=ClientSecretBasic(*CREDENTIALS),
-        transport=CannedTransport(),
+        transport=transport or CannedTransport(),
     )
-    return IntrospectionVerifier(client, audience="bench", max_entries=max_entries)
+    return IntrospectionVerifier(client, audience="bench", **more)
+
+
+def session_call(
+    session: requests.Session, url: str, *, timeout: float = 5.0
+) -> Callable[[str], object]:
+    """Return what most people write: a function that asks about a token, and keeps nothing."""
+
+    def ask(token: str) -> object:
+        form = {"token": token, "token_type_hint": "access_token"}
+        answer = session.post(url, data=form, auth=CREDENTIALS, timeout=timeout)
+        answer.raise_for_status()
+        return answer.json()["active"]
+
+    return ask
+
+
+def floor_of(header: str) -> Callable[[], object]:
+    """Return the least that a cached verification must do: hash, look up, compare the expiry."""
+    cache = {sha256(header[7:].encode()).digest(): ("alice", time.time() + 3_600)}
+
+    def floor() -> object:
+        value, ends = cache[sha256(header[7:].encode()).digest()]
+        return value if time.time() < ends else None
+
+    return floor
 
 
 def canned_authenticator() -> Authenticator:

@@ -1,8 +1,8 @@
-"""What others charge for a protected view; each module runs in the environment of the peers.
+"""What others charge; each module runs in the environment of the peers.
 
-``python -m benchmarks.peers.NAME --rounds N`` prints one line of JSON a peer. The plain view, the
-view that tokenward protects and the one that the peer protects answer the same; they are timed in
-turn, in one process.
+``python -m benchmarks.peers.NAME …`` prints one line of JSON a result. Of a view, the plain one,
+the one that tokenward protects and the one that the peer protects answer the same; they are timed
+in turn, in one process.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 
-from benchmarks.harness import interleaved
+from benchmarks.harness import Result, interleaved, micro
 from benchmarks.parts import TOKEN_CHARACTERS
 
 Call = Callable[[], object]
@@ -57,18 +57,24 @@ def run(peers: Iterable[Peer]) -> None:
             rounds=rounds,
             clock=time.perf_counter if peer.waits else time.thread_time,
         )
-        figures = {
-            "framework": peer.framework,
-            "name": peer.package,
-            "version": metadata.version(peer.package),
-            "does": peer.does,
-            "plain": taken["plain"],
-            "tokenward": taken["tokenward"],
-            "peer": taken["peer"],
-            "tokenward_ratio": taken.over("tokenward", "plain"),
-            "ratio": taken.over("peer", "plain"),
-        }
-        print(json.dumps(figures), flush=True)
+        version = metadata.version(peer.package)
+        tell(
+            Result(
+                f"{peer.framework}, {peer.package} {version}: {peer.does}",
+                taken.over("peer", "plain"),
+                "x plain view",
+                None,
+                detail=(
+                    f"{micro(taken['peer'])} over {micro(taken['plain'])}; "
+                    f"tokenward beside it {taken.over('tokenward', 'plain'):.3g} x"
+                ),
+            )
+        )
+
+
+def tell(result: Result) -> None:
+    """Print a result for `benchmarks.environment.measured` to read."""
+    print(json.dumps(asdict(result)), flush=True)
 
 
 def padded(mint: Callable[[str], str]) -> str:

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jwt
-import requests
 from authlib.integrations.flask_oauth2 import (  # type: ignore[import-untyped]
     ResourceProtector,
 )
 from authlib.oauth2.rfc6750 import BearerTokenValidator  # type: ignore[import-untyped]
-from authlib.oauth2.rfc7662 import IntrospectTokenValidator  # type: ignore[import-untyped]
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -24,8 +22,9 @@ from flask_jwt_extended import (  # type: ignore[import-not-found]
 )
 from joserfc.jwk import KeySet, RSAKey
 
-from benchmarks.parts import CREDENTIALS, bearer_call, canned_authenticator, new_token
+from benchmarks.parts import bearer_call, canned_authenticator, new_token
 from benchmarks.peers import Call, Peer, padded, run
+from benchmarks.peers.introspection import AuthlibIntrospection
 from benchmarks.upstream import running
 from tokenward.flask import Tokenward, login_required
 
@@ -54,18 +53,6 @@ class _Dictionary(BearerTokenValidator):  # type: ignore[misc] # untyped
         return self._tokens.get(token_string)
 
 
-class _Introspection(IntrospectTokenValidator):  # type: ignore[misc] # untyped
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    def introspect_token(self, token_string: str) -> Any:
-        # As Authlib's documentation has it.
-        answer = requests.post(self._url, data={"token": token_string}, auth=CREDENTIALS, timeout=5)
-        answer.raise_for_status()
-        return answer.json()
-
-
 class _Signed(JWTBearerTokenValidator):  # type: ignore[misc] # untyped
     def __init__(self, keys: KeySet) -> None:
         super().__init__(ISSUER, "bench")
@@ -90,7 +77,7 @@ def peers(url: str) -> Iterator[Peer]:
     yield peer("Authlib", "RS256, the keys at hand", _authlib(_Signed(keys), signed))
     found = _Dictionary({token: _Stored()})
     yield peer("Authlib", "a token that is in a dict", _authlib(found, token))
-    asking = _authlib(_Introspection(url), token)
+    asking = _authlib(AuthlibIntrospection(url), token)
     yield peer("Authlib", "introspection, an endpoint at 0 ms", asking, waits=True)
 
 

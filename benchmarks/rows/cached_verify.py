@@ -2,34 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from hashlib import sha256
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from benchmarks.environment import interpreter, measured
 from benchmarks.harness import Effort, Result, interleaved, micro
-from benchmarks.parts import canned_verifier, new_token
+from benchmarks.parts import CannedTransport, canned_verifier, floor_of, new_token
+
+TTL = 36_000.0
+"""Seconds; the last tenth of them must be longer than a measurement."""
+
+DUE = 0.95 * TTL
+"""Seconds after which an answer is in the last tenth of its life."""
 
 
-def measure(effort: Effort) -> list[Result]:
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Compare with the least that any cache must do: hash, look up, compare the expiry."""
     header = f"Bearer {new_token()}"
-    verifier = canned_verifier()
+    verifier, observed = canned_verifier(), canned_verifier(on_event=lambda _event: None)
     verifier.verify(header[7:])
-    cache = {sha256(header[7:].encode()).digest(): ("alice", time.time() + 3_600)}
-
-    def floor() -> object:
-        value, ends = cache[sha256(header[7:].encode()).digest()]
-        return value if time.time() < ends else None
-
-    def cached() -> object:
-        return verifier.verify(header[7:])
-
-    taken = interleaved({"floor": floor, "cached": cached}, number=2_000, rounds=effort.rounds(151))
+    observed.verify(header[7:])
+    with _aged(header, 0) as fresh, _aged(header, DUE) as due:
+        taken = interleaved(
+            {
+                "floor": floor_of(header),
+                "cached": lambda: verifier.verify(header[7:]),
+                "observed": lambda: observed.verify(header[7:]),
+                "fresh": fresh,
+                "due": due,
+            },
+            number=2_000,
+            rounds=effort.rounds(101),
+        )
     return [
         Result(
             "cached verify",
             taken.over("cached", "floor"),
             "x floor",
             1.3,
-            detail=f"{micro(taken['cached'])} over {micro(taken['floor'])}",
-        )
+            detail=f"{micro(taken['cached'])} over {micro(taken['floor'])}, on_event unset",
+        ),
+        Result(
+            "cached verify, on_event set",
+            taken.over("observed", "cached"),
+            "x on_event unset",
+            None,
+            detail=f"{micro(taken['observed'])} over {micro(taken['cached'])}; two events a call",
+        ),
+        Result(
+            "cached verify, while one request asks ahead of the end",
+            taken.over("due", "fresh"),
+            "x a fresh hit",
+            None,
+            detail=f"{micro(taken['due'])} over {micro(taken['fresh'])}",
+        ),
+        *measured(
+            "cached verify: peers",
+            "introspection_peers",
+            "cached_verify",
+            f"--rounds={effort.rounds(31)}",
+            made=made,
+        ),
     ]
+
+
+@contextlib.contextmanager
+def _aged(header: str, seconds: float) -> Iterator[Callable[[], object]]:
+    """Give a call for an answer of this age; another thread, if one must, asks meanwhile."""
+    may_answer, age = threading.Event(), 0.0
+    transport = CannedTransport(may_answer)
+    verifier = canned_verifier(transport=transport, ttl=TTL, clock=lambda: time.time() + age)
+
+    def call() -> object:
+        return verifier.verify(header[7:])
+
+    may_answer.set()
+    call()
+    call()  # nobody asks again about what nobody used
+    may_answer.clear()
+    age = seconds
+    asking = threading.Thread(target=call)
+    asking.start()
+    try:
+        while asking.is_alive() and verifier.stats().upstream_calls < 2:
+            time.sleep(0.001)
+        if asking.is_alive() != (seconds > 0):
+            raise RuntimeError("one request asks about an answer that is due, and about no other")
+        yield call
+    finally:
+        may_answer.set()
+        asking.join()

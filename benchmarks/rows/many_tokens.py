@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import gc
-import resource
-import tracemalloc
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.harness import Effort, Result
-from benchmarks.parts import canned_verifier, new_token
+from benchmarks.environment import interpreter, measured
+from benchmarks.flood import ENTRIES, flood
+from benchmarks.parts import CannedTransport, canned_verifier
+from tokenward import InvalidToken
 
-ENTRIES = 10_000
-TOKENS = 200_000
+if TYPE_CHECKING:
+    from benchmarks.harness import Effort, Result
+
+BARS = (2.0, 2.0)
 
 
-def measure(effort: Effort) -> list[Result]:
-    """Weigh an entry, then watch the process while the flood goes on."""
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
+    """Flood the cache of acceptances, and that of refusals."""
     del effort
-    gc.collect()
-    tracemalloc.start()
-    before, _peak = tracemalloc.get_traced_memory()
-    verifier = canned_verifier(max_entries=ENTRIES)
-    for _ in range(ENTRIES):
-        verifier.verify(new_token())
-    gc.collect()
-    after, _peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    for _ in range(2 * ENTRIES):
-        verifier.verify(new_token())
-    full = _resident()
-    for _ in range(TOKENS - 3 * ENTRIES):
-        verifier.verify(new_token())
-    grown = _resident() - full
-    entries = verifier.stats().entries
+    accepting = canned_verifier(max_entries=ENTRIES)
+    refusing = canned_verifier(
+        max_entries=ENTRIES, transport=CannedTransport(answer={"active": False})
+    )
+
+    def refused(token: str) -> None:
+        with contextlib.suppress(InvalidToken):
+            refusing.verify(token)
+
     return [
-        Result(
-            "200,000 tokens: an entry",
-            (after - before) / ENTRIES / 1024,
-            "KiB",
-            2,
-            detail=f"{(after - before) / 2**20:.1f} MiB for {ENTRIES:,} entries",
-        ),
-        Result(
-            "200,000 tokens: growth after the bound",
-            grown / 2**20,
-            "MiB",
-            2,
-            detail=f"{entries:,} entries held at the end",
-        ),
+        *flood("tokens", accepting.verify, held=lambda: accepting.stats().entries, bars=BARS),
+        *flood("refused tokens", refused, held=lambda: refusing.stats().entries, bars=BARS),
+        *measured("200,000 tokens: peers", "introspection_peers", "many_tokens", made=made),
     ]
-
-
-def _resident() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * resource.getpagesize()

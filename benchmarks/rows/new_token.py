@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import requests
 
+from benchmarks.environment import interpreter, measured
 from benchmarks.harness import Effort, Result, interleaved, micro
-from benchmarks.parts import CREDENTIALS, client_for, new_token
+from benchmarks.parts import client_for, new_token, session_call
 from benchmarks.upstream import running
 from tokenward import IntrospectionVerifier
 
 
-def measure(effort: Effort) -> list[Result]:
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Compare with ``requests.Session().post``, the recipe that most people write."""
     with running() as upstream, requests.Session() as session:
         url = upstream.url()
         verifier = IntrospectionVerifier(client_for(url), audience="bench")
+        default_session = session_call(session, url)
         parts = urlsplit(url)
         connection = http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=5)
-
-        def tokenward() -> object:
-            return verifier.verify(new_token())
-
-        def default_session() -> object:
-            form = {"token": new_token(), "token_type_hint": "access_token"}
-            return session.post(url, data=form, auth=CREDENTIALS, timeout=5).json()["active"]
 
         def floor() -> object:
             connection.request(
@@ -38,7 +35,11 @@ def measure(effort: Effort) -> list[Result]:
             return connection.getresponse().read()
 
         taken = interleaved(
-            {"tokenward": tokenward, "session": default_session, "floor": floor},
+            {
+                "tokenward": lambda: verifier.verify(new_token()),
+                "session": lambda: default_session(new_token()),
+                "floor": floor,
+            },
             number=20,
             rounds=effort.rounds(75),
         )
@@ -54,5 +55,12 @@ def measure(effort: Effort) -> list[Result]:
                 f"{micro(taken['tokenward'])} over {micro(taken['session'])}; "
                 f"http.client alone {micro(taken['floor'])}"
             ),
-        )
+        ),
+        *measured(
+            "introspection of a new token: peers",
+            "introspection_peers",
+            "new_token",
+            f"--rounds={effort.rounds(31)}",
+            made=made,
+        ),
     ]

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import statistics
-import threading
-import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.harness import Effort, Result
-from benchmarks.parts import canned_verifier, new_token
+from benchmarks.crowd import throughput
+from benchmarks.environment import interpreter, measured
+from benchmarks.parts import canned_verifier, floor_of, new_token
 
-CALLS = 200_000
-THREADS = 8
+if TYPE_CHECKING:
+    from benchmarks.harness import Effort, Result
+
+ROUNDS = 11
 
 
-def measure(effort: Effort) -> list[Result]:
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Compare the throughput of eight threads with that of one."""
     header = f"Bearer {new_token()}"
     verifier = canned_verifier()
     verifier.verify(header[7:])
-
-    def work(calls: int, barrier: threading.Barrier) -> None:
-        barrier.wait()
-        for _ in range(calls):
-            verifier.verify(header[7:])
-
-    def seconds(threads: int) -> float:
-        barrier = threading.Barrier(threads + 1)
-        workers = [
-            threading.Thread(target=work, args=(CALLS // threads, barrier)) for _ in range(threads)
-        ]
-        for worker in workers:
-            worker.start()
-        barrier.wait()
-        started = time.perf_counter()
-        for worker in workers:
-            worker.join()
-        return time.perf_counter() - started
-
-    ones, eights = [], []
-    for _ in range(effort.rounds(11)):
-        ones.append(seconds(1))
-        eights.append(seconds(THREADS))
-    one, eight = statistics.median(ones), statistics.median(eights)
+    rounds = effort.rounds(ROUNDS)
+    found = throughput(
+        {"tokenward": lambda: verifier.verify(header[7:]), "floor": floor_of(header)}, rounds=rounds
+    )
+    ours, floor = found["tokenward"], found["floor"]
+    detail = f"{ours.detail}; the floor {floor.figure:.3g} x"
     return [
-        Result(
-            "cached verify, 8 threads over 1",
-            one / eight,
-            "x throughput",
-            0.95,
-            ">=",
-            f"{CALLS / eight:,.0f} over {CALLS / one:,.0f} calls a second",
-        )
+        replace(ours, row="cached verify, 8 threads over 1", bar=0.95, detail=detail),
+        *measured(
+            "cached verify, 8 threads over 1: peers",
+            "introspection_peers",
+            "threads",
+            f"--rounds={rounds}",
+            made=made,
+        ),
     ]

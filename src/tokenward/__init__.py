@@ -30,7 +30,9 @@ _HOMES = {
     "tokenward.introspection": "IntrospectionClient IntrospectionVerifier",
     "tokenward.tokens": "LocalVerifier",
     "tokenward.by_issuer": "ByIssuer",
-    "tokenward.client_auth": "BearerAuth ClientSecretBasic ClientSecretPost",
+    "tokenward.client_auth": (
+        "BearerAuth ClientCredentials ClientSecretBasic ClientSecretPost MutualTLS PrivateKeyJWT"
+    ),
     "tokenward.service": "AuthService",
     "tokenward.service_client": "AuthServiceClient",
     "tokenward.keys": "KeyRing",
@@ -61,8 +63,11 @@ if TYPE_CHECKING:
     from tokenward.by_issuer import ByIssuer as ByIssuer
     from tokenward.claims import ClaimsPolicy as ClaimsPolicy
     from tokenward.client_auth import BearerAuth as BearerAuth
+    from tokenward.client_auth import ClientCredentials as ClientCredentials
     from tokenward.client_auth import ClientSecretBasic as ClientSecretBasic
     from tokenward.client_auth import ClientSecretPost as ClientSecretPost
+    from tokenward.client_auth import MutualTLS as MutualTLS
+    from tokenward.client_auth import PrivateKeyJWT as PrivateKeyJWT
     from tokenward.errors import AuthError as AuthError
     from tokenward.errors import AuthServiceUnavailable as AuthServiceUnavailable
     from tokenward.errors import ConfigurationError as ConfigurationError

@@ -62,6 +62,26 @@ def check_secret(secret: object, *, what: str) -> str:
     return secret
 
 
+def check_secrets(secrets: Sequence[str], purpose: str) -> tuple[str, ...]:
+    """Return ``secrets``, newest first, if each of them can be one.
+
+    Args:
+        secrets: The secrets.
+        purpose: What they are for, as the message says it.
+
+    Raises:
+        ConfigurationError: There is none, or one is too weak; see `check_secret`.
+    """
+    if isinstance(secrets, str) or not (secrets and isinstance(secrets, Sequence)):
+        raise ConfigurationError(
+            f"The secrets for {purpose} are a list, newest first, of at least one."
+        )
+    return tuple(
+        check_secret(secret, what=f"Secret {position} for {purpose}")
+        for position, secret in enumerate(secrets, start=1)
+    )
+
+
 class Sealer:
     """Seals with the newest of several secrets and opens with any.
 
@@ -76,7 +96,7 @@ class Sealer:
     __slots__ = ("_box", "_count", "purpose")
 
     def __init__(self, secrets: Sequence[str], purpose: str) -> None:
-        _check_secrets(secrets, purpose)
+        check_secrets(secrets, purpose)
         self.purpose = purpose
         self._count = len(secrets)
         self._box = MultiFernet([Fernet(_derive(secret, purpose)) for secret in secrets])
@@ -118,66 +138,70 @@ class Box:
         ConfigurationError: There is no secret, or one is too weak.
     """
 
-    __slots__ = ("_ciphers", "_name_keys", "_newest", "purpose")
+    __slots__ = ("_blanks", "_ciphers", "_newest", "purpose")
 
     def __init__(self, secrets: Sequence[str], purpose: str) -> None:
-        _check_secrets(secrets, purpose)
+        check_secrets(secrets, purpose)
         self.purpose = purpose
         self._ciphers: dict[bytes, AESSIV] = {}
-        self._name_keys = []
+        self._blanks: list[hmac.HMAC] = []
         for secret in secrets:
             length = _KEY_ID_BYTES + _SIV_BYTES + _NAME_BYTES
             material = _expand(secret, f"tokenward box 1 {purpose}", length)
             key_id, rest = material[:_KEY_ID_BYTES], material[_KEY_ID_BYTES:]
             self._ciphers[key_id] = AESSIV(rest[:_SIV_BYTES])
-            self._name_keys.append(rest[_SIV_BYTES:])
+            self._blanks.append(hmac.new(rest[_SIV_BYTES:], digestmod="sha256"))
         self._newest = next(iter(self._ciphers))
 
     def __repr__(self) -> str:
-        return f"Box(purpose={self.purpose!r}, secrets={len(self._name_keys)})"
+        return f"Box(purpose={self.purpose!r}, secrets={len(self._blanks)})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Box holds secrets and is not pickled")
 
-    def seal(self, value: bytes, *bound: bytes) -> bytes:
+    def seal(self, value: bytes, bound: bytes = b"") -> bytes:
         """Encrypt ``value`` under the newest secret; it opens with the same ``bound`` only."""
-        nonce = os.urandom(_NONCE_BYTES)
-        cipher = self._ciphers[self._newest]
-        return self._newest + nonce + cipher.encrypt(value, [*bound, nonce])
+        return _sealed(self._newest, self._ciphers[self._newest], value, bound)
 
-    def open(self, sealed: bytes, *bound: bytes) -> bytes | None:
+    def seals(self, value: bytes, bound: bytes = b"") -> list[bytes]:
+        """Do as `seal` does, under each secret, for readers who do not have the newest yet."""
+        return [_sealed(key_id, cipher, value, bound) for key_id, cipher in self._ciphers.items()]
+
+    def open(self, sealed: bytes, bound: bytes = b"") -> bytes | None:
         """Return what was sealed; ``None`` when no secret opens it, or not with this ``bound``."""
         cipher = self._ciphers.get(sealed[:_KEY_ID_BYTES])
-        begins = _KEY_ID_BYTES + _NONCE_BYTES
-        if cipher is None or len(sealed) <= begins:
+        if cipher is None or len(sealed) <= _HEAD_BYTES:
             return None
         try:
-            return cipher.decrypt(sealed[begins:], [*bound, sealed[_KEY_ID_BYTES:begins]])
+            return cipher.decrypt(sealed[_HEAD_BYTES:], [bound, sealed[_KEY_ID_BYTES:_HEAD_BYTES]])
         except (InvalidTag, ValueError):
             return None
 
-    def name(self, value: bytes) -> bytes:
-        """Return a name for ``value`` that nobody without the newest secret can compute."""
-        return hmac.digest(self._name_keys[0], value, "sha256")
-
     def names(self, value: bytes) -> list[bytes]:
-        """Return the name of ``value`` under each secret, newest first."""
-        return [hmac.digest(key, value, "sha256") for key in self._name_keys]
+        """Return a name for ``value`` under each secret, newest first.
+
+        Nobody without the secret can compute it.
+        """
+        return [_named(blank, value) for blank in self._blanks]
+
+
+def _sealed(key_id: bytes, cipher: AESSIV, value: bytes, bound: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return key_id + nonce + cipher.encrypt(value, [bound, nonce])
+
+
+def _named(blank: hmac.HMAC, value: bytes) -> bytes:
+    # A copy costs less than a new one, for which the key is hashed first.
+    made = blank.copy()
+    made.update(value)
+    return made.digest()
 
 
 _KEY_ID_BYTES: Final = 4
 _SIV_BYTES: Final = 64
 _NAME_BYTES: Final = 32
 _NONCE_BYTES: Final = 16
-
-
-def _check_secrets(secrets: Sequence[str], purpose: str) -> None:
-    if isinstance(secrets, str) or not secrets:
-        raise ConfigurationError(
-            f"The secrets for {purpose} are a list, newest first, of at least one."
-        )
-    for position, secret in enumerate(secrets):
-        check_secret(secret, what=f"Secret {position + 1} for {purpose}")
+_HEAD_BYTES: Final = _KEY_ID_BYTES + _NONCE_BYTES
 
 
 def _derive(secret: str, purpose: str) -> bytes:

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward import _fork, tokens
 from tokenward.authenticator import Authenticator, Credential, authorization, put_in_force
-from tokenward.by_issuer import ByIssuer
-from tokenward.config import build_authenticator, build_service, build_verifier
+from tokenward.by_issuer import ByIssuer, Unreserved
+from tokenward.config import (
+    Shared,
+    build_authenticator,
+    build_service,
+    build_shared,
+    build_verifier,
+)
 from tokenward.config.settings import LocalEntry, Settings, as_settings
 from tokenward.errors import ConfigurationError, InvalidToken
 from tokenward.introspection import IntrospectionVerifier
@@ -45,6 +51,7 @@ class _Defaults:
         self._settings: Settings | Mapping[str, Any] | None = None
         self._service: AuthService | None = None
         self._authenticator: Authenticator | None = None
+        self._shared: Shared | None = None
         _fork.register(self)
 
     def after_fork(self) -> None:
@@ -59,11 +66,15 @@ class _Defaults:
         parsed = None if settings is None else as_settings(settings)
         with self._lock:
             self._settings, self._service, self._authenticator = parsed, service, authenticator
+            self._shared = None
 
     def service(self) -> AuthService:
         with self._lock:
             if self._service is None:
-                self._service = build_service(as_settings(self._settings))
+                settings = as_settings(self._settings)
+                shared = self._shared_by(settings)
+                self._service = build_service(settings, shared=shared)
+                self._shared = shared
             return self._service
 
     def authenticator(self) -> Authenticator:
@@ -80,7 +91,10 @@ class _Defaults:
             return Authenticator(Credential(authorization(), _local(self._service)))
         settings = as_settings(self._settings)
         service = None if settings.service is None else self.service()
-        return build_authenticator(settings, service=service)
+        return build_authenticator(settings, service=service, shared=self._shared_by(settings))
+
+    def _shared_by(self, settings: Settings) -> Shared:
+        return build_shared(settings) if self._shared is None else self._shared
 
 
 _defaults = _Defaults()
@@ -150,6 +164,8 @@ def introspect_configured(token: str) -> dict[str, Any]:
         verifier: TokenVerifier | None = credential.verifier
         if isinstance(verifier, ByIssuer):
             verifier = verifier.otherwise
+        if isinstance(verifier, Unreserved):
+            verifier = verifier.verifier
         if isinstance(verifier, IntrospectionVerifier):
             return dict(thaw(verifier.client.introspect(token)))
     msg = "no credential of type 'introspection' is configured, so there is no endpoint to ask"

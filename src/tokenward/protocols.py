@@ -79,6 +79,8 @@ class Request:
         json: Members of an ``application/json`` body; ``None``: no JSON.
         issuer: The issuer identifier of the server it goes to, where that is known: what a client
             assertion is addressed to (RFC 7523, section 3).
+        again: Makes the request anew for a further attempt, where what it carries is taken once
+            only; ``None``: it is repeated as it stands.
 
     Raises:
         ConfigurationError: Both a form and JSON: a request has one body.
@@ -91,6 +93,7 @@ class Request:
     cert: tuple[str, str] | None = field(default=None, repr=False)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     issuer: str | None = None
+    again: Callable[[], Request] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.form is not None and self.json is not None:
@@ -214,8 +217,9 @@ class Event:
         kind: ``verify``, ``upstream``, ``cache``, ``breaker`` or ``login``.
         verifier: The configured issuer or endpoint; never a value from a token.
         seconds: How long it took.
-        outcome: Of ``verify`` and ``login``: ``ok``, a refusal's ``reason``, or ``unavailable``.
-            Of ``upstream``: ``ok``, or why there is no answer, such as ``deadline``. Of ``cache``:
+        outcome: Of ``verify`` and ``login``: ``ok``, a refusal's ``reason``, ``unavailable``, or
+            ``interrupted`` where an exception of another kind ended it. Of ``upstream``: ``ok``, or
+            why there is no answer, such as ``deadline``. Of ``cache``:
             ``LEVEL.EVENT``, with ``process.hit``, ``process.negative_hit``, ``process.miss``,
             ``process.stale``, ``process.evicted``, ``shared.hit``, ``shared.miss`` and
             ``shared.error``. Of ``breaker``: ``opened`` or ``closed``.

@@ -25,8 +25,7 @@ from tokenward.errors import (
     InvalidToken,
     TokenExpired,
 )
-from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
-from tokenward.introspection import client as client_module
+from tokenward.introspection import IntrospectionClient, IntrospectionVerifier, _replies
 from tokenward.principal import Principal
 from tokenward.protocols import CachingVerifier, Request, Response, TokenVerifier
 from tokenward.testing import FakeAuthorizationServer, FakeClock
@@ -160,7 +159,7 @@ def make(clock):
 @pytest.fixture(autouse=True)
 def _every_line_is_logged(monkeypatch):
     """Start each test with a log that has said nothing this minute."""
-    monkeypatch.setattr(client_module._seldom, "_last", {})
+    monkeypatch.setattr(_replies._seldom, "_last", {})
 
 
 def refused(verifier, token=TOKEN, **options):
@@ -1124,6 +1123,9 @@ def test_defaults_are_the_contract():
 
     assert {
         "token_type_hint": "access_token",
+        "issuer": None,
+        "signed_response_alg": None,
+        "jwks_uri": None,
         "timeout": 5.0,
         "connect_timeout": 2.0,
         "retries": 1,
@@ -1134,6 +1136,7 @@ def test_defaults_are_the_contract():
         "breaker_failures": 5,
         "breaker_seconds": 2.0,
         "transport": None,
+        "clock": time.time,
     } == client
     assert {
         "ttl": 60,

@@ -152,6 +152,34 @@ def test_a_stale_connection_is_replaced_only_once(serve, make_transport, ask):
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("before", [0, 1], ids=["a new connection", "a kept connection"])
+def test_what_may_be_sent_once_is_made_anew(before, serve, make_transport):
+    """A request that says how is made again for a further attempt, on whatever connection."""
+
+    def script(peer):
+        if peer.number == 1:
+            for _ in range(before):
+                peer.read()
+                peer.send(peer.answer())
+            peer.read()
+            peer.reset()
+        else:
+            peer.serve()
+
+    def made(number):
+        return Request(
+            "POST", server.url, form={"assertion": str(number)}, again=lambda: made(number + 1)
+        )
+
+    server = serve(script)
+    transport = make_transport()
+    for _ in range(before):
+        transport.send(Request("POST", server.url, form={}), deadline=time.monotonic() + 5)
+    transport.send(made(1), deadline=time.monotonic() + 5)
+
+    assert [b"assertion=1", b"assertion=2"] == [body for _, body in server.requests][before:]
+
+
 def test_a_connection_that_rested_too_long_is_not_used(serve, make_transport, ask, monkeypatch):
     """After the idle limit a new connection is opened: a firewall may have dropped the old one."""
     server = serve(lambda peer: peer.serve())
@@ -267,6 +295,43 @@ def test_a_forked_child_does_not_wait_for_the_parents_calls(serve, make_transpor
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     call.join()
+
+
+def test_a_forked_child_makes_the_trial_that_the_parent_has_under_way(serve, make_transport, ask):
+    """Its outcome stays in the parent; without one of its own the child would never ask again."""
+    under_way = threading.Event()
+
+    def script(peer):
+        while peer.read():
+            if len(server.requests) == 1:
+                peer.send(peer.answer(b"", status="500 Oops"))
+            elif len(server.requests) == 2:
+                under_way.set()
+                peer.hold()
+                return
+            else:
+                peer.send(peer.answer())
+
+    server = serve(script)
+    transport = make_transport(breaker_failures=1, breaker_seconds=0.05, retries=0)
+    assert ask(transport, server.url).response.status == 500
+
+    def ask_until_let_through():
+        while ask(transport, server.url, seconds=1).reason == "circuit_open":
+            pass
+
+    trial = threading.Thread(target=ask_until_let_through)
+    trial.start()
+    assert under_way.wait(5)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if ask(transport, server.url, seconds=3).response.body == BODY else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    trial.join()
 
 
 def reset(peer):

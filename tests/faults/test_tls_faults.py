@@ -17,7 +17,7 @@ from tokenward._http.tls import TLSContexts
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 
 BODY = b'{"active": true}'
-SLACK = 0.35
+SLACK = 1.0
 
 
 def test_a_trusted_server_is_asked(serve_tls, make_transport, ask, authority):
@@ -27,6 +27,14 @@ def test_a_trusted_server_is_asked(serve_tls, make_transport, ask, authority):
     for _ in range(3):
         assert ask(transport, server.url, seconds=2).response.body == BODY
     assert server.connections == 1
+
+
+def test_a_scheme_in_capitals_is_the_same_scheme(serve_tls, make_transport, ask, authority):
+    """``HTTPS:`` is verified as ``https:`` is (RFC 3986, section 3.1)."""
+    server = serve_tls(lambda peer: peer.serve())
+    url = server.url.replace("https:", "HTTPS:")
+    assert ask(make_transport(verify_tls=authority.path), url, seconds=2).response.body == BODY
+    assert ask(make_transport(), url, seconds=2).reason == "tls"
 
 
 def test_an_authority_may_be_in_a_directory(serve_tls, make_transport, ask, authority, tmp_path):

@@ -1,12 +1,20 @@
-"""RFC 8414, OAuth 2.0 Authorization Server Metadata: what we publish."""
+"""RFC 8414, OAuth 2.0 Authorization Server Metadata: what we publish, and what we read.
+
+Beside it OpenID Connect Discovery 1.0, which puts the same document elsewhere, and RFC 8705,
+section 5.
+"""
 
 import json
 
 import pytest
+from sites import Site, said
 
+from tokenward.client_auth import ClientSecretBasic, ClientSecretPost
 from tokenward.endpoints import Request, dispatch, routes
-from tokenward.errors import ConfigurationError
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.keys import KeyRing
+from tokenward.metadata import IssuerMetadata, Metadata
+from tokenward.protocols import Response
 from tokenward.repositories import open_repositories
 from tokenward.service import AuthService
 
@@ -111,3 +119,171 @@ def test_jwk_set_holds_public_keys_only():
     for key in document["keys"]:
         assert private.isdisjoint(key)
         assert (key["use"], key["alg"]) == ("sig", "ES256")
+
+
+# --- what we read
+
+
+def read(issuer, **pages):
+    """Return the metadata of an issuer, and the site it asks."""
+    site = Site(**pages)
+    return IssuerMetadata(issuer, transport=site), site
+
+
+def missed(call, *args):
+    """Return the outage in which a call ends."""
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        call(*args)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("issuer", "places"),
+    [
+        (
+            "https://example.com",
+            [
+                "https://example.com/.well-known/oauth-authorization-server",
+                "https://example.com/.well-known/openid-configuration",
+            ],
+        ),
+        (
+            "https://example.com/issuer1",
+            [
+                "https://example.com/.well-known/oauth-authorization-server/issuer1",
+                "https://example.com/issuer1/.well-known/openid-configuration",
+                "https://example.com/.well-known/openid-configuration/issuer1",
+            ],
+        ),
+        (
+            "https://example.com:8443/a/b",
+            [
+                "https://example.com:8443/.well-known/oauth-authorization-server/a/b",
+                "https://example.com:8443/a/b/.well-known/openid-configuration",
+                "https://example.com:8443/.well-known/openid-configuration/a/b",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_3_1_places_in_their_order(issuer, places, slash):
+    """Between host and path; behind the path (OpenID); a terminating slash is removed first."""
+    issuer += slash
+    for number, place in enumerate(places):
+        metadata, site = read(issuer, **{place: {"issuer": issuer}})
+        assert issuer == metadata.get().issuer
+        assert places[: number + 1] == site.asked
+
+
+def test_3_1_request_is_a_get_for_json():
+    """Without anything that belongs to a client."""
+    metadata, site = read("https://example.com")
+    missed(metadata.get)
+
+    assert {("GET", None)} == {(request.method, request.form) for request in site.sent}
+    assert {("Accept", "application/json")} == {*site.sent[0].headers.items()}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+def test_3_2_answer_is_a_200_with_json(content_type):
+    """Parameters and case of the content type mean nothing."""
+    place = "https://example.com/.well-known/oauth-authorization-server"
+    page = said({"issuer": "https://example.com"}, content_type=content_type)
+    metadata, _ = read("https://example.com", **{place: page})
+
+    assert "https://example.com" == metadata.get().issuer
+
+
+def test_3_2_members_that_are_not_known_are_ignored():
+    """A server may say more than there are names for."""
+    place = "https://example.com/.well-known/oauth-authorization-server"
+    page = {
+        "issuer": "https://example.com",
+        "unheard_of": {"a": [1]},
+        "jwks_uri": "https://k.example",
+    }
+    metadata, _ = read("https://example.com", **{place: page})
+
+    assert "https://k.example" == metadata.jwks_uri()
+
+
+@pytest.mark.parametrize("named", ["https://example.com/", "https://EXAMPLE.com", "", None, 1])
+def test_3_3_issuer_of_the_document_is_the_configured_one(named):
+    """Identical, or the document must not be used; no other place is tried."""
+    place = "https://example.com/.well-known/oauth-authorization-server"
+    metadata, site = read("https://example.com", **{place: {"issuer": named}})
+
+    assert "issuer_mismatch" == missed(metadata.get).reason
+    assert [place] == site.asked
+
+
+def test_3_3_a_document_of_our_own():
+    """What our auth service publishes is what our clients read, at an issuer with a path too."""
+    for issuer in ("https://auth.example", "https://example.com/tenant", "https://example.com/t/"):
+        service = service_at(issuer)
+
+        class Wire:
+            """Hands requests to the service."""
+
+            def send(self, request, *, deadline, served=service):
+                path = "/" + request.url.split("/", 3)[3]
+                answer = dispatch(served, Request("GET", path, {}), routes(served))
+                headers = {name.lower(): value for name, value in answer.headers}
+                return Response(answer.status, headers, answer.body)
+
+        metadata = IssuerMetadata(issuer, transport=Wire())
+        base = issuer.removesuffix("/")
+        found = metadata.endpoint("introspection_endpoint", ClientSecretBasic("a", "b"))
+        assert (f"{base}/introspect", f"{base}/.well-known/jwks.json") == (
+            found,
+            metadata.jwks_uri(),
+        )
+
+
+def test_2_introspection_methods_fall_back_to_those_of_the_token_endpoint():
+    """Most servers describe one endpoint and mean all of them."""
+    document = {
+        "introspection_endpoint": "https://example.com/i",
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+    }
+    metadata = Metadata("https://example.com", document)
+    name = "introspection_endpoint"
+
+    assert "https://example.com/i" == metadata.endpoint(name, ClientSecretPost("a", "b"))
+    basic = ClientSecretBasic("a", "b")
+    assert "client_auth_unsupported" == missed(metadata.endpoint, name, basic).reason
+
+
+def test_2_the_default_of_the_token_endpoint():
+    """If omitted, client_secret_basic."""
+    metadata = Metadata("https://example.com", {"token_endpoint": "https://example.com/t"})
+
+    assert "https://example.com/t" == metadata.endpoint(
+        "token_endpoint", ClientSecretBasic("a", "b")
+    )
+    post = ClientSecretPost("a", "b")
+    assert "client_auth_unsupported" == missed(metadata.endpoint, "token_endpoint", post).reason
+
+
+class Certificate:
+    """A client that authenticates with a certificate."""
+
+    methods = ("tls_client_auth", "self_signed_tls_client_auth")
+
+
+def test_rfc8705_5_aliases_are_preferred_with_mutual_tls():
+    """Those that are there; the others are the endpoints of the same name."""
+    document = {
+        "introspection_endpoint": "https://example.com/i",
+        "revocation_endpoint": "https://example.com/r",
+        "revocation_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "mtls_endpoint_aliases": {"introspection_endpoint": "https://mtls.example.com/i"},
+    }
+    metadata = Metadata("https://example.com", document)
+    shown = ClientSecretBasic("a", "b")
+
+    assert "https://mtls.example.com/i" == metadata.endpoint(
+        "introspection_endpoint", Certificate()
+    )
+    assert "https://example.com/i" == metadata.endpoint("introspection_endpoint", shown)
+    assert "https://example.com/r" == metadata.endpoint("revocation_endpoint", Certificate())

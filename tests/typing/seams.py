@@ -1,6 +1,6 @@
 """The seams, as somebody implements them who is checked by ``mypy --strict``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_type
 
 from tokenward import (
@@ -23,7 +23,14 @@ from tokenward.protocols import (
     TokenVerifier,
     Transport,
 )
-from tokenward.testing import FakeAuthorizationServer, FakeClock, StubVerifier
+from tokenward.redis_cache import RedisRevocationBus, RedisSharedCache
+from tokenward.testing import (
+    FakeAuthorizationServer,
+    FakeClock,
+    MemoryRevocationBus,
+    MemorySharedCache,
+    StubVerifier,
+)
 
 
 class MyTransport:
@@ -50,9 +57,11 @@ class MyClientAuth:
 class MyCache:
     """A second cache level of your own."""
 
-    def get(self, key: bytes, /) -> bytes | None:
+    secrets = ("what-values-are-sealed-under",)
+
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """Have nothing."""
-        return None if key else b""
+        return [None for _ in keys]
 
     def set(self, key: bytes, value: bytes, /, *, ttl: float) -> None:
         """Keep nothing."""
@@ -64,12 +73,16 @@ class MyCache:
 class MyBus:
     """A broadcast of your own."""
 
+    secrets = ("what-messages-are-sealed-under",)
+
     def publish(self, message: bytes, /) -> None:
         """Tell nobody."""
 
-    def subscribe(self, callback: Callable[[bytes], None], /) -> Callable[[], None]:
+    def subscribe(
+        self, callback: Callable[[bytes], None], /, *, missed: Callable[[], None]
+    ) -> Callable[[], None]:
         """Hear nothing."""
-        del callback
+        del callback, missed
         return lambda: None
 
 
@@ -84,6 +97,10 @@ auth: ClientAuth = MyClientAuth()
 builtin_auth: ClientAuth = ClientSecretBasic("a", "b")
 cache: SharedCache = MyCache()
 bus: RevocationBus = MyBus()
+redis_cache: SharedCache = RedisSharedCache("redis://h", secrets=["made-up-secret"], pool_size=5)
+redis_bus: RevocationBus = RedisRevocationBus("redis://h", secrets=("made-up-secret",))
+memory_cache: SharedCache = MemorySharedCache(secrets=["made-up-secret"])
+memory_bus: RevocationBus = MemoryRevocationBus(secrets=["made-up-secret"])
 clock: Clock = FakeClock(1.0)
 plain_clock: Clock = lambda: 0.0  # noqa: E731 - a clock may be one
 headers: Headers = {"Authorization": "Bearer t"}

@@ -1,5 +1,7 @@
 """benchmarks/: the figures are told as they are, and what could not be measured is told too."""
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -82,14 +84,47 @@ def test_a_reason_is_one_line(benchmarks, errors, said):
     assert said == benchmarks("environment").last_line(errors)
 
 
-def test_peers_without_an_environment_are_told_of(benchmarks):
-    """No row is left out in silence."""
-    environment, effort = benchmarks("environment"), benchmarks("harness").Effort(0)
+@pytest.fixture
+def nowhere(benchmarks):
+    """Fail to make an environment for the peers."""
 
     def made():
+        raise benchmarks("environment").Unavailable("no network")
+
+    return made
+
+
+def test_what_a_peer_tells_is_a_result(benchmarks, tmp_path):
+    """Each line of what is measured in the environment becomes a row, then the reason of a fall."""
+    harness, python = benchmarks("harness"), tmp_path / "python"
+    told = harness.Result("row", 1.5, "x floor", None, detail="2 µs over 1 µs")
+    line = json.dumps(dataclasses.asdict(told))
+    python.write_text(f"#!/bin/sh\necho '{line}'\necho \"$@\" >&2\nexit 1\n")
+    python.chmod(0o700)
+    results = benchmarks("environment").measured(
+        "what", "module", "--rounds=3", made=lambda: python
+    )
+    why = "not measured: -m benchmarks.peers.module --rounds=3"
+    assert [told, harness.Result("what", None, "", None, detail=why)] == list(results)
+
+
+def test_an_environment_is_tried_for_once(benchmarks):
+    """Without a network, no row waits for what another one has waited for."""
+    environment, tries = benchmarks("environment"), []
+
+    def made():
+        tries.append(1)
         raise environment.Unavailable("no network")
 
-    results = benchmarks("rows.peers").measure(effort, made=made)
+    for what in "ab":
+        (result,) = environment.measured(what, "module", made=made)
+        assert (what, "not measured: no network") == (result.row, result.detail)
+    assert [1] == tries
+
+
+def test_peers_without_an_environment_are_told_of(benchmarks, nowhere):
+    """No row is left out in silence."""
+    results = benchmarks("rows.peers").measure(benchmarks("harness").Effort(0), made=nowhere)
     assert [
         ("peers of flask", None, "not measured: no network"),
         ("peers of django", None, "not measured: no network"),
@@ -103,6 +138,75 @@ def test_peers_that_fail_are_told_of(benchmarks):
     reason = "not measured: ModuleNotFoundError: No module named "
     assert [None, None] == [result.figure for result in results]
     assert [reason, reason] == [result.detail[: len(reason)] for result in results]
+
+
+def test_every_row_has_a_module(benchmarks):
+    """The names that the command line offers are all there is, and each can be measured."""
+    rows = set(benchmarks("__main__").ROWS)
+    assert rows == {path.stem for path in (ROOT / "benchmarks" / "rows").glob("[!_]*.py")}
+    assert all(callable(benchmarks(f"rows.{row}").measure) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "bars"),
+    [
+        ("cached_verify", [1.3, None, None, None]),
+        ("new_token", [0.6, None]),
+        ("cold_token", [1, 1.5, 1, 1.5, 1, 1.5, None]),
+    ],
+)
+def test_a_row_of_introspection_runs(benchmarks, nowhere, row, bars):
+    """One round of each: every figure but the peers' is there, beside its bar."""
+    results = benchmarks(f"rows.{row}").measure(benchmarks("harness").Effort(0), made=nowhere)
+    assert bars == [result.bar for result in results]
+    assert [False] * (len(bars) - 1) + [True] == [result.figure is None for result in results]
+
+
+def test_calls_for_one_cold_token_are_counted(benchmarks):
+    """One who asks for every thread is told of with 32 calls, and with what the threads got."""
+    crowd, calls = benchmarks("crowd"), itertools.count()
+
+    class Upstream:
+        def url(self, **_behaviour):
+            return "url"
+
+        def calls(self):
+            return asked[-1] if asked else 0
+
+    asked = []
+
+    def make(url):
+        assert "url" == url
+
+        def ask(token):
+            asked.append(next(calls) + 1)
+            raise KeyError(token)
+
+        return ask
+
+    (result,) = crowd.one_cold_token(Upstream(), crowd.CASES[1], make, rounds=2, by="somebody")
+    expected = ("32 threads, one cold token, upstream 503: somebody", 32, None)
+    assert expected == (result.row, result.figure, result.bar)
+    assert "every thread got KeyError" in result.detail
+
+
+def test_a_cache_that_grows_is_told_from_one_that_does_not(benchmarks):
+    """By the memory of the process, after the bound of the one that has a bound."""
+    flood, kept = benchmarks("flood").flood, {}
+
+    def keep(token):
+        kept[token] = bytearray(50_000)
+
+    weight, grown = flood("tokens", keep, held=lambda: len(kept), entries=20, tokens=1_000)
+    assert ("1,000 tokens: an entry", "1,000 tokens: growth after the bound") == (
+        weight.row,
+        grown.row,
+    )
+    assert 49 < weight.figure < 52
+    assert 40 < grown.figure < 60
+    assert "1,000 entries held at the end" == grown.detail
+    _weight, flat = flood("tokens", lambda _token: None, held=lambda: 0, entries=20, tokens=1_000)
+    assert flat.figure < 10
 
 
 def test_the_rows_of_the_frameworks_run(tmp_path):

@@ -1,9 +1,12 @@
 """cache.py: one state machine, single flight, two bounded caches (RULES 23, 45, 46)."""
 
+import contextlib
 import copy
 import dataclasses
+import gc
 import itertools
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tokenward.cache import CacheStats, Entry, LookupCache, State
-from tokenward.cache.lookup import _Flight
+from tokenward.cache._flight import Flight
 from tokenward.errors import AuthServiceUnavailable, InsufficientScope, InvalidToken, TokenRevoked
 from tokenward.testing import FakeClock
 
@@ -503,7 +506,7 @@ def test_followers_have_a_deadline(cache, source, threads):
 
 def test_a_leader_that_never_lands_is_replaced(cache, source):
     """A leader killed before it could begin blocks its key for one patience, not for ever."""
-    cache._flights[KEY] = _Flight()
+    cache._flights[KEY] = Flight()
     with pytest.raises(AuthServiceUnavailable):
         look_up(cache, source, patience=0.001)
 
@@ -689,6 +692,169 @@ def test_followers_of_a_failure_are_served_stale_too(clock, threads):
     assert 1 == cache.entries[KEY].failures
 
 
+def test_an_unused_entry_is_not_refreshed(clock):
+    """What nobody was served from since it came is no reason to ask ahead of the end."""
+    cache, source = LookupCache(max_entries=9, clock=clock), Source(clock, fresh_until=5.0)
+    source.used = False
+    look_up(cache, source)
+    clock.now += 5
+
+    assert ("v", 1) == (look_up(cache, source), source.calls)
+    assert ("v", 2) == (look_up(cache, source), source.calls)
+
+
+def test_one_failure_is_one_question(clock, threads):
+    """The next attempt is put off before anybody who waited is told of the failure."""
+    cache, source = LookupCache(max_entries=9, clock=clock), Source(clock, stale_until=100.0)
+    look_up(cache, source)
+    clock.now += 10
+    source.answer = AuthServiceUnavailable()
+    told = []
+
+    class Done(threading.Event):
+        def set(self):
+            told.append(cache.entries[KEY].retry_at > clock.now)
+            super().set()
+
+    cache._flights[KEY] = flight = Flight()
+    flight.done = Done()
+    with pytest.raises(AuthServiceUnavailable):
+        cache._lead(KEY, flight, source)
+
+    assert [True] == told
+
+
+def test_a_failure_does_not_put_off_what_is_fresh(cache, clock, source):
+    """A live question that fails leaves a fresh answer as it was."""
+    look_up(cache, source)
+    source.answer = AuthServiceUnavailable()
+    with pytest.raises(AuthServiceUnavailable):
+        look_up(cache, source, live=True)
+
+    assert (1_010.0, 0) == (cache.entries[KEY].fresh_until, cache.entries[KEY].failures)
+
+
+def test_a_refusal_that_is_raised_puts_nothing_off(clock):
+    """A source that says no has not failed: the next one asks again."""
+    cache, source = LookupCache(max_entries=9, clock=clock), Source(clock, fresh_until=5.0)
+    look_up(cache, source)
+    clock.now += 5
+
+    def refuse():
+        raise TokenRevoked
+
+    for _ in range(2):
+        with pytest.raises(TokenRevoked):
+            look_up(cache, refuse)
+
+    assert 0 == cache.entries[KEY].failures
+
+
+def test_an_entry_that_backed_off_elsewhere_is_stale(clock):
+    """A source that had nothing newer to give than an entry past its end serves it stale."""
+    cache = LookupCache(max_entries=9, clock=clock)
+
+    def load():
+        entry = Entry("v", stored=900.0, ends=990.0, stale_until=1_100.0)
+        entry.back_off(clock.now)
+        return entry
+
+    assert ("v", "v") == (look_up(cache, load), look_up(cache, load))
+    assert (2, 2) == (cache.stats().misses, cache.stats().stale_served)
+
+
+def test_an_answer_that_was_long_on_its_way_is_not_stale(cache, clock):
+    """What the source said just now is no stale answer, even if its time is over already."""
+
+    def load():
+        return Entry("v", stored=900.0, ends=990.0, stale_until=1_100.0)
+
+    assert ("v", 0) == (look_up(cache, load), cache.stats().stale_served)
+
+
+# --- expiring
+
+
+def test_expired_entries_serve_an_outage_only(clock):
+    """What may be out of date is asked about again, and stands in while the source fails."""
+    cache, source = LookupCache(max_entries=9, clock=clock), Source(clock, stale_until=30.0)
+    look_up(cache, source)
+    clock.now += 1
+    cache.expire()
+    assert cache.cached(KEY) is None
+    source.answer = AuthServiceUnavailable()
+    assert ("v", 2) == (look_up(cache, source), source.calls)
+    # The grace is as long as it was, and counts from now.
+    clock.now += 19.9
+    assert "v" == look_up(cache, source)
+    clock.now += 0.1
+
+    with pytest.raises(AuthServiceUnavailable):
+        look_up(cache, source)
+
+
+def test_expired_entries_without_a_grace_are_gone(cache, source):
+    """Where nothing is served stale, expiring is forgetting."""
+    look_up(cache, source)
+    cache.expire()
+    source.answer = AuthServiceUnavailable()
+
+    with pytest.raises(AuthServiceUnavailable):
+        look_up(cache, source)
+
+
+def test_expiring_forgets_refusals(cache, source):
+    """A refusal is never stale."""
+    source.answer = TokenRevoked()
+    with pytest.raises(TokenRevoked):
+        look_up(cache, source)
+    cache.expire()
+
+    assert (None, 0) == (cache.cached(KEY), len(cache.refusals))
+
+
+def test_expiring_twice_shortens_nothing(clock):
+    """A subscription that is lost again and again takes no more than the first time."""
+    entry = Entry("v", stored=1_000, fresh_until=1_005, ends=1_010, stale_until=1_030)
+    for now in (1_001, 1_002, 1_003):
+        entry.expire(now)
+
+    assert (1_001, 1_001, 1_021) == (entry.fresh_until, entry.ends, entry.stale_until)
+
+
+def test_expiring_while_the_clock_is_behind(clock):
+    """An entry from a future that never was is a miss, and not stale."""
+    entry = Entry("v", stored=1_000, ends=1_010, stale_until=1_030)
+    entry.expire(900)
+
+    assert (State.GONE, State.STALE) == (entry.state(950), entry.state(1_000))
+
+
+def test_expiring_ends_a_back_off(clock):
+    """A failure from before is no reason not to ask."""
+    cache, source = LookupCache(max_entries=9, clock=clock), Source(clock, stale_until=100.0)
+    look_up(cache, source)
+    clock.now += 10
+    source.answer = AuthServiceUnavailable()
+    look_up(cache, source)
+    source.answer = "new"
+    cache.expire()
+
+    assert ("new", 3) == (look_up(cache, source), source.calls)
+
+
+def test_a_look_up_begun_before_expiring_is_not_stored(cache, source, threads):
+    """Its answer may be older than what was missed: it serves those who asked for it."""
+    slow, first = held(cache, threads, source)
+    cache.expire()
+    newer = Source(cache.clock)
+    newer.answer = "new"
+
+    assert "new" == look_up(cache, newer)
+    slow.release.set()
+    assert ("v", "new") == (first.result(PATIENCE), cache.cached(KEY))
+
+
 # --- counting
 
 
@@ -704,6 +870,50 @@ def test_stats_count_each_once(cache, source):
             look_up(cache, source, key=OTHER)
 
     assert CacheStats(hits=2, negative_hits=1, misses=2, entries=2) == cache.stats()
+
+
+def test_no_count_is_lost_between_threads(cache, source, threads):
+    """Counting takes no lock, and is exact all the same."""
+    look_up(cache, source)
+    refused = Source(cache.clock)
+    refused.answer = InvalidToken()
+    with pytest.raises(InvalidToken):
+        look_up(cache, refused, key=OTHER)
+
+    def work(_):
+        for _ in range(2_000):
+            cache.cached(KEY)
+            with contextlib.suppress(InvalidToken):
+                cache.cached(OTHER)
+            look_up(cache, source)
+
+    list(threads.map(work, range(8)))
+
+    assert (2 * 16_000, 16_000, 2) == (cache.hits, cache.negative_hits, cache.misses)
+
+
+def test_200_000_keys_leave_nothing_behind(clock):
+    """However many tokens come by, what is kept is bounded: entries, refusals, flights, memory."""
+    cache = LookupCache(max_entries=1_000, clock=clock)
+    accepted, refused = Source(clock, used=False), Source(clock)
+    refused.answer = InvalidToken()
+
+    def come(numbers):
+        for number in numbers:
+            key = number.to_bytes(32, "big")
+            if number % 2:
+                look_up(cache, accepted, key=key)
+            else:
+                with contextlib.suppress(InvalidToken):
+                    look_up(cache, refused, key=key)
+
+    come(range(20_000))
+    before = len(gc.get_objects())
+    come(range(20_000, 200_000))
+
+    assert (1_000, 1_000, 0) == (len(cache.entries), len(cache.refusals), len(cache._flights))
+    assert 198_000 == cache.evictions
+    assert len(gc.get_objects()) - before < 5_000
 
 
 def test_stats_have_the_contract_fields():
@@ -747,6 +957,9 @@ class CacheAgainstAModel(RuleBasedStateMachine):
         self.said = {}
         self.failing = set()
         self.numbers = itertools.count()
+        self.events = Counter()
+        self.cache._report = lambda event: self.events.update([event])
+        self.served = 0
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 4.0, 5.0, 10.0, -1.0, -50.0]))
     def time_passes(self, seconds):
@@ -780,6 +993,7 @@ class CacheAgainstAModel(RuleBasedStateMachine):
             self.said[key] = (entry.value, answer, now, entry.ends, entry.stale_until)
             return entry
 
+        self.served += 1
         before = self.said.get(key)
         try:
             got = self.cache.look_up(key, load, patience=1, live=live)
@@ -811,6 +1025,7 @@ class CacheAgainstAModel(RuleBasedStateMachine):
             if got is None:
                 return
             kind, value = "accept", got
+        self.served += 1
         said = self.said[key]
         assert kind == said[1]
         assert value is None or value == said[0]
@@ -820,6 +1035,30 @@ class CacheAgainstAModel(RuleBasedStateMachine):
     def forgets(self, key):
         self.cache.invalidate(key)
         assert self.cache.cached(key) is None
+
+    @rule()
+    def expires(self):
+        self.cache.expire()
+        assert [] == [key for key in self.said if self.cache.cached(key) is not None]
+        # An entry from the future ends at its own beginning.
+        self.said = {
+            key: (value, kind, stored, max(stored, min(ends, self.clock.now)), stale_until)
+            for key, (value, kind, stored, ends, stale_until) in self.said.items()
+        }
+        self.failing.update(self.said)
+
+    @invariant()
+    def counts_everything_once(self):
+        cache = self.cache
+        assert self.served == cache.hits + cache.negative_hits + cache.misses
+        assert cache.stale_served <= cache.misses
+        assert self.events == Counter(
+            hit=cache.hits,
+            negative_hit=cache.negative_hits,
+            miss=cache.misses,
+            stale=cache.stale_served,
+            evicted=cache.evictions,
+        )
 
     @invariant()
     def stays_bounded(self):

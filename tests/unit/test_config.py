@@ -9,6 +9,7 @@ from collections import ChainMap
 from types import MappingProxyType
 
 import pytest
+from configurations import ISSUER, SECRET, introspection, one_auth, parsed, refused, service
 
 from tokenward.authenticator import authorization, cookie, header
 from tokenward.by_issuer import ByIssuer, Unreserved
@@ -22,54 +23,6 @@ from tokenward.protocols import Request
 from tokenward.repositories import MemoryTokenRepository, MemoryUserRepository
 from tokenward.schemas import RegisterRequest
 from tokenward.tokens import LocalVerifier, create_access_token
-
-SECRET = "correct-horse-battery-staple-9"
-ISSUER = "https://auth.example"
-
-
-def introspection(**changes):
-    """Return an introspection entry; a value of ``...`` leaves a key out."""
-    auth = {"method": "client_secret_basic", "client_id": "orders", "client_secret": SECRET}
-    known = {
-        "type": "introspection",
-        "introspection_endpoint": "https://as.example/introspect",
-        "client_auth": auth,
-        "audience": "orders",
-    }
-    return {k: v for k, v in (known | changes).items() if v is not ...}
-
-
-def service(**changes):
-    """Return a service section over a store in memory, with cheap hashes."""
-    known = {
-        "issuer": ISSUER,
-        "audience": "orders",
-        "store": "memory://",
-        "registration": "open",
-        "password": {"bcrypt_cost": 4},
-    }
-    return known | changes
-
-
-def parsed(*entries, **sections):
-    """Return settings of these credentials and sections."""
-    return Settings.model_validate({"credentials": entries, **sections})
-
-
-def refused(mapping):
-    """Return the message with which a mapping is refused."""
-    with pytest.raises(ConfigurationError) as caught:
-        Settings.model_validate(mapping)
-    # The library's error holds the input, secrets included, whatever its repr shows.
-    assert (None, None) == (caught.value.__cause__, caught.value.__context__)
-    assert SECRET not in str(caught.value)
-    return str(caught.value)
-
-
-def one_auth(**auth):
-    """Return settings with one introspection entry that authenticates like this."""
-    return {"credentials": [introspection(client_auth=auth)]}
-
 
 # --- keys
 
@@ -127,7 +80,7 @@ def test_a_misspelt_key_is_named(mapping, message):
         (one_auth(method="bearer"), "credentials[0].client_auth.token: is missing"),
         (
             {"credentials": [introspection(introspection_endpoint=...)]},
-            "credentials[0].introspection_endpoint: is missing",
+            "credentials[0]: says nobody to ask; write 'issuer', whose endpoint is discovered",
         ),
         ({"service": {"audience": "o", "store": "memory://"}}, "service.issuer: is missing"),
         ({"credentials": "local"}, "credentials: "),
@@ -487,10 +440,11 @@ def test_every_setting_of_an_entry_arrives():
     )
 
     assert isinstance(verifier, IntrospectionVerifier)
+    verdicts = verifier._answers._verdicts
     assert (7, 3, 13, 99) == (
-        verifier._ttl,
-        verifier._negative_ttl,
-        verifier._stale_if_error,
+        verdicts._ttl,
+        verdicts._negative_ttl,
+        verdicts._stale_if_error,
         verifier._max_token_bytes,
     )
     assert (11, 4, "https://as.example/introspect") == (
@@ -498,7 +452,7 @@ def test_every_setting_of_an_entry_arrives():
         verifier.client.timeout,
         verifier.client.introspection_endpoint,
     )
-    policy = verifier._policy
+    policy = verdicts._policy
     assert (5, {"scope"}, {"a", "b"}) == (policy.leeway, policy.required, set(policy.roles_claims))
     assert ({"orders"}, {"https://as.example"}) == (policy.audience, policy.issuer)
 

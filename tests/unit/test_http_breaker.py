@@ -23,7 +23,12 @@ def clock():
 
 @pytest.fixture
 def breaker(clock):
-    return Breaker("https://auth.example.com", failures=3, seconds=2.0, clock=clock)
+    return make(clock)
+
+
+def make(clock, *, failures=3, seconds=2.0, chance=lambda: 0.0, name="https://auth.example.com"):
+    """Return a breaker that leaves nothing to chance unless told so."""
+    return Breaker(name, failures=failures, seconds=seconds, clock=clock, chance=chance)
 
 
 def fail(breaker, times=1, **how):
@@ -72,6 +77,27 @@ def test_a_shorter_retry_after_does_not(breaker):
     """The own pause is the least."""
     fail(breaker, 3, retry_after=0.1)
     assert refused(breaker).retry_after == 2.0
+
+
+@pytest.mark.parametrize(
+    ("chance", "retry_after", "expected"), [(0.5, 0, 2.1), (0.99, 0, 2.198), (0.5, 30, 31.5)]
+)
+def test_the_pause_is_a_little_longer_by_chance(clock, chance, retry_after, expected):
+    """Processes that saw one outage do not try again in step; none comes sooner than it may."""
+    breaker = make(clock, chance=lambda: chance)
+    fail(breaker, 3, retry_after=retry_after)
+    assert refused(breaker).retry_after == pytest.approx(expected)
+
+
+def test_pauses_differ(clock):
+    """Unless told otherwise, chance is chance."""
+    pauses = set()
+    for _ in range(20):
+        breaker = Breaker("https://auth.example.com", failures=1, seconds=2.0, clock=clock)
+        fail(breaker)
+        pauses.add(refused(breaker).retry_after)
+    assert len(pauses) > 10
+    assert 2.0 <= min(pauses) <= max(pauses) <= 2.2
 
 
 def test_one_trial_is_let_through(breaker, clock):
@@ -207,7 +233,7 @@ def test_a_fork_frees_the_trial(breaker, clock):
 
 def test_opening_and_closing_are_logged_once(clock, caplog):
     """The operator reads when a server is given up and when it is back."""
-    breaker = Breaker("https://logged.example", failures=1, seconds=1, clock=clock)
+    breaker = make(clock, failures=1, seconds=1, name="https://logged.example")
     for _ in range(3):
         fail(breaker)
         clock.now += 1
@@ -217,3 +243,32 @@ def test_opening_and_closing_are_logged_once(clock, caplog):
         "https://logged.example failed 1 times in a row",
         "https://logged.example answers again",
     ]
+
+
+def test_a_call_that_timed_out_says_that_the_next_may_hang(breaker, clock):
+    """For some seconds; other failures are quick, and any answer tells otherwise."""
+    assert not breaker.hangs
+    fail(breaker, timed_out=True)
+    assert breaker.hangs
+    clock.now += 9.9
+    assert breaker.hangs
+    clock.now += 0.1
+    assert not breaker.hangs
+
+
+@pytest.mark.parametrize("end", [lambda permit: permit.succeed(), lambda permit: permit.fail()])
+def test_the_last_call_decides_whether_it_hangs(breaker, end):
+    """Whatever ended before its deadline shows a server that does not."""
+    fail(breaker, timed_out=True)
+    end(breaker.enter())
+    assert not breaker.hangs
+
+
+def test_while_it_is_open_the_trial_may_hang(breaker, clock):
+    """Whatever opened it."""
+    fail(breaker, 3)
+    clock.now += 2
+    trial = breaker.enter()
+    assert breaker.hangs
+    trial.succeed()
+    assert not breaker.hangs

@@ -1,5 +1,6 @@
 """The auth service, called as a program calls it."""
 
+import hashlib
 import json
 import logging
 import threading
@@ -7,6 +8,8 @@ import threading
 import bcrypt
 import pytest
 
+from tokenward import _fork
+from tokenward._log import OncePerMinute
 from tokenward.clients import Client
 from tokenward.errors import (
     AuthServiceUnavailable,
@@ -24,6 +27,7 @@ from tokenward.keys import KeyRing
 from tokenward.repositories import open_repositories
 from tokenward.schemas import LoginRequest, RegisterRequest
 from tokenward.service import FIRST_PARTY_CLIENT_ID, AuthService
+from tokenward.shared_cache import Revocations
 from tokenward.tokens import create_access_token, get_jwt_payload
 
 ISSUER = "https://auth.example"
@@ -690,3 +694,248 @@ class TestAudit:
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)
+
+
+class Shared:
+    """A shared cache and a revocation bus that keep what they are given, in order."""
+
+    secrets = ("quartz-lantern-9f8a77e1",)
+
+    def __init__(self, log):
+        self.log = log
+        self.failure = None
+
+    def _called(self, *call):
+        self.log.append(call)
+        if self.failure is not None:
+            raise self.failure
+
+    def get_many(self, keys):
+        raise AssertionError("the issuer looks nothing up")
+
+    def set(self, key, value, *, ttl):
+        self._called("set", key, value)
+
+    def delete(self, key):
+        raise AssertionError("a tombstone says it")
+
+    def publish(self, message):
+        self._called("publish", message)
+
+    def subscribe(self, callback, *, missed):
+        raise AssertionError("the issuer listens to nobody")
+
+
+class Tokens:
+    """The revocations of another store, written down in the same order."""
+
+    def __init__(self, tokens, log):
+        self.tokens, self.log = tokens, log
+
+    def revoke(self, jti, expires_at):
+        self.tokens.revoke(jti, expires_at)
+        self.log.append(("revoke", jti))
+
+    def is_revoked(self, jti):
+        return self.tokens.is_revoked(jti)
+
+
+class TestRevocation:
+    """A logout takes the token out of the caches of others (RULES 45, 48)."""
+
+    @pytest.fixture
+    def log(self):
+        return []
+
+    @pytest.fixture
+    def shared(self, log):
+        return Shared(log)
+
+    @pytest.fixture
+    def bus(self, log):
+        return Shared(log)
+
+    @pytest.fixture
+    def sharing(self, make, log, shared, bus):
+        tokens = Tokens(open_repositories("memory://").tokens, log)
+        service = make(tokens=tokens, shared_cache=shared, revocation_bus=bus)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        return service
+
+    def test_the_store_comes_first_then_the_cache_then_the_bus(self, sharing, log):
+        """Who forgets a token asks again at once, and must not hear the old answer."""
+        sharing.logout_user(login(sharing))
+
+        assert [call[0] for call in log] == ["revoke", "set", "publish"]
+
+    def test_nothing_is_published_before_a_logout(self, sharing, log):
+        """Logging in, looking and failing to log out concern nobody else."""
+        token = login(sharing)
+        sharing.introspect_token(token)
+        sharing.get_logged_in_user(token)
+        with pytest.raises(InvalidToken):
+            sharing.logout_user("not a token")
+
+        assert log == []
+
+    def test_a_store_that_is_down_is_not_announced(self, sharing, make, shared, bus, log):
+        """A revocation that did not happen is told to nobody."""
+
+        class Busy(Tokens):
+            def revoke(self, jti, expires_at):
+                raise AuthServiceUnavailable("busy", reason="store")
+
+        busy = Busy(open_repositories("memory://").tokens, log)
+        service = make(
+            users=sharing.users,
+            keys=sharing.keys,
+            tokens=busy,
+            shared_cache=shared,
+            revocation_bus=bus,
+        )
+        with pytest.raises(AuthServiceUnavailable):
+            service.logout_user(login(service))
+
+        assert log == []
+
+    def test_what_leaves_the_process_is_the_digest_of_the_token(self, sharing, shared, bus, log):
+        """Verifiers know tokens by their SHA-256; whoever sees the bus learns nothing."""
+        token = login(sharing)
+        sharing.logout_user(token)
+        digest = hashlib.sha256(token.encode()).digest()
+        received = []
+        bus.subscribe = lambda callback, *, missed: callback(log[-1][1])
+        Revocations(shared, bus, clock=sharing.clock).subscribe(received.append, missed=list)
+        everything = b"".join(part for call in log[1:] for part in call[1:])
+
+        assert received == [digest]
+        assert digest not in everything
+        assert token.encode() not in everything
+
+    @pytest.mark.parametrize("part", ["shared", "bus"])
+    def test_what_is_down_changes_nothing_and_is_logged_once(
+        self, sharing, shared, bus, part, caplog
+    ):
+        """The token is ended where it counts: at the issuer."""
+        _forget_what_was_logged()
+        {"shared": shared, "bus": bus}[part].failure = ConnectionError("gone")
+        for _ in range(3):
+            token = login(sharing)
+            assert sharing.logout_user(token).message
+            assert sharing.introspect_token(token).active is False
+
+        lines = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert len(lines) == 1
+        assert token not in caplog.text
+
+    @pytest.mark.parametrize("name", ["shared_cache", "revocation_bus"])
+    def test_one_of_the_two_is_enough(self, make, shared, log, name):
+        """Whichever there is, is told."""
+        service = make(**{name: shared})
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        service.logout_user(login(service))
+
+        assert [call[0] for call in log] == ["set" if name == "shared_cache" else "publish"]
+
+    def test_one_without_secrets_stops_start_up(self, make, shared):
+        """Nothing is shared unsealed."""
+        shared.secrets = ()
+        with pytest.raises(ConfigurationError):
+            make(shared_cache=shared)
+
+    def test_other_users_share_the_same(self, sharing, log):
+        """A service over other users tells the same resource servers, and the same observer."""
+        others = open_repositories("memory://", bcrypt_cost=4).users
+        other = sharing.with_users(others)
+        other.create_user("zoe", email="zoe@example.com", password=PASSWORD)
+        other.logout_user(login(other, "zoe"))
+
+        assert [call[0] for call in log] == ["revoke", "set", "publish"]
+
+
+def _forget_what_was_logged():
+    for thing in list(_fork._registered):
+        if isinstance(thing, OncePerMinute):
+            thing._last.clear()
+
+
+class TestEvents:
+    """Logins are told to an observer, who can change nothing (RULES 51, 53)."""
+
+    @pytest.fixture
+    def events(self):
+        return []
+
+    @pytest.fixture
+    def observed(self, make, events):
+        service = make(on_event=events.append)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        return service
+
+    def test_a_login_is_one_event(self, observed, events):
+        """It is named after the issuer and says how long it took; nothing else is told."""
+        observed.logout_user(login(observed))
+        (event,) = events
+
+        assert (event.kind, event.verifier, event.outcome) == ("login", ISSUER, "ok")
+        assert 0 < event.seconds < 20
+
+    @pytest.mark.parametrize("username", ["alice", "nobody"])
+    def test_a_failed_login_never_says_which(self, observed, events, username):
+        """A wrong password and an unknown name are one outcome."""
+        with pytest.raises(InvalidCredentials):
+            login(observed, username, "wrong")
+
+        assert [event.outcome for event in events] == ["invalid_credentials"]
+
+    def test_an_outage_is_unavailable(self, make, events):
+        """A store that is down refused nobody."""
+        service = make(users=_with_issue(Down()), on_event=events.append)
+        with pytest.raises(AuthServiceUnavailable):
+            login(service)
+
+        assert [(event.kind, event.outcome) for event in events] == [("login", "unavailable")]
+
+    def test_a_claims_hook_that_fails_decided_nothing(self, make, events):
+        """It is the application's mistake, and neither a success nor a wrong password."""
+
+        def fail(user):
+            raise RuntimeError("mistake")
+
+        service = make(claims=fail, on_event=events.append)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        with pytest.raises(RuntimeError):
+            login(service)
+
+        assert [event.outcome for event in events] == ["interrupted"]
+
+    def test_a_cache_that_fails_is_told(self, make, events):
+        """Whoever watches sees that revocations do not get through."""
+        shared = Shared([])
+        shared.failure = ConnectionError("gone")
+        service = make(shared_cache=shared, on_event=events.append)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        service.logout_user(login(service))
+
+        assert [(e.kind, e.outcome) for e in events] == [("login", "ok"), ("cache", "shared.error")]
+
+    def test_an_observer_that_raises_changes_nothing(self, make):
+        """The login stands."""
+
+        def fail(event):
+            raise RuntimeError
+
+        service = make(on_event=fail)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        assert service.get_logged_in_user(login(service)).username == "alice"
+        with pytest.raises(InvalidCredentials):
+            login(service, password="wrong")
+
+    def test_other_users_are_told_of_too(self, observed, events):
+        """A service over other users keeps the observer."""
+        others = open_repositories("memory://", bcrypt_cost=4).users
+        other = observed.with_users(others)
+        other.create_user("zoe", email="zoe@example.com", password=PASSWORD)
+        login(other, "zoe")
+
+        assert [(event.verifier, event.outcome) for event in events] == [(ISSUER, "ok")]

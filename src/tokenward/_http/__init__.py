@@ -5,15 +5,26 @@
 
 from __future__ import annotations
 
-from tokenward._http.answer import json_object, report_unreadable, retry_after_of
+from tokenward._http.answer import (
+    JSON,
+    json_object,
+    max_age_of,
+    media_type,
+    report_unreadable,
+    retry_after_of,
+)
 from tokenward._http.transport import RequestsTransport
-from tokenward._http.urls import check_url, is_loopback
+from tokenward._http.urls import check_named_url, check_url, is_loopback
 
 __all__ = [
+    "JSON",
     "RequestsTransport",
+    "check_named_url",
     "check_url",
     "is_loopback",
     "json_object",
+    "max_age_of",
+    "media_type",
     "report_unreadable",
     "retry_after_of",
 ]

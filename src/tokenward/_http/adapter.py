@@ -156,7 +156,7 @@ class BoundAdapter(HTTPAdapter):
         """Return the pool for ``request``."""
         url = str(request.url)
         # http is for loopback: it needs no certificate, and no proxy may see it.
-        context = self._contexts.get(cert) if url.startswith("https:") else None
+        context = self._contexts.get(cert) if url[:6].lower() == "https:" else None
         pool = self._pools.get((url, context))
         if pool is None or pool.pool is None:  # some releases close the one not used for longest
             if len(self._pools) >= _MAX_REMEMBERED:

@@ -6,7 +6,8 @@ import email.utils
 import re
 import time
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Final
 
 from tokenward import _json
 from tokenward._log import shown
@@ -15,7 +16,10 @@ from tokenward.errors import AuthServiceUnavailable
 if TYPE_CHECKING:
     from tokenward.protocols import Clock, Response, Transport
 
+JSON: Final = "application/json"
+
 _SECONDS = re.compile(r"[0-9]{1,9}")
+_MAX_AGE = re.compile(r'max-age\s*=\s*"?([0-9]{1,9})"?')
 
 
 def read_body(raw: Any, *, max_bytes: int) -> bytes:
@@ -89,16 +93,25 @@ def _undecodable(encoding: str) -> AuthServiceUnavailable:
     )
 
 
-def json_object(response: Response) -> dict[str, Any]:
+def media_type(response: Response) -> str:
+    """Return the content type without parameters, in lower case (RFC 9110, section 8.3.1)."""
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def json_object(response: Response, *, types: Collection[str] = (JSON,)) -> dict[str, Any]:
     """Return the members of an answer that must be one strict JSON object.
+
+    Args:
+        response: The answer.
+        types: The content types it may have.
 
     Raises:
         AuthServiceUnavailable: It is something else (``bad_response``); the hint says what it has
             instead, as the end of a sentence.
     """
-    content_type = response.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        hint = f"the content type {shown(content_type)}, not application/json"
+    if media_type(response) not in types:
+        content_type = shown(response.headers.get("content-type", ""))
+        hint = f"the content type {content_type}, not {' or '.join(types)}"
         raise AuthServiceUnavailable(hint, reason="bad_response")
     try:
         return _json.loads(response.body)
@@ -128,3 +141,21 @@ def retry_after_of(response: Response, *, clock: Clock = time.time) -> float | N
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - clock())
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
+
+
+def max_age_of(response: Response) -> float | None:
+    """Return for how long an answer says it may be kept (RFC 9111, sections 4.2 and 5.2.2).
+
+    Returns:
+        Seconds from now, not less than 0, less what it has spent in other caches; ``None`` where
+        it says nothing.
+    """
+    control = response.headers.get("cache-control", "").lower()
+    if "no-store" in control or "no-cache" in control:
+        return 0.0
+    found = _MAX_AGE.search(control)
+    if found is None:
+        return None
+    age = response.headers.get("age", "").strip()
+    spent = float(age) if _SECONDS.fullmatch(age) else 0.0
+    return max(0.0, float(found[1]) - spent)

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tokenward.errors import AuthServiceUnavailable
@@ -144,8 +145,9 @@ class _Bound(socket.socket):
         current().count(size)
         return size
 
-    def send(self, *args: Any) -> int:
-        sent: int = self._within_deadline(super().send, *args)
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        # gevent's sendall() calls this, with a timeout of its own.
+        sent: int = self._within_deadline(partial(super().send, *args, **kwargs))
         return sent
 
     def sendall(self, *args: Any) -> None:

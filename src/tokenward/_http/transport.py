@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
 import random
 import threading
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlencode, urlsplit
-
-from requests import PreparedRequest
-from requests.structures import CaseInsensitiveDict
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 from tokenward import _fork
 from tokenward._http.adapter import BoundAdapter
 from tokenward._http.answer import read_body, retry_after_of
 from tokenward._http.breaker import Breaker
+from tokenward._http.bulkhead import Bulkhead
 from tokenward._http.failures import explained
+from tokenward._http.options import checked_proxies, count, seconds
+from tokenward._http.prepare import prepared
 from tokenward._http.sockets import Exchange, expired
 from tokenward._http.tls import TLSContexts
 from tokenward._http.urls import check_url
@@ -28,6 +26,8 @@ from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.protocols import Request, Response
 
 if TYPE_CHECKING:
+    from requests import PreparedRequest
+
     from tokenward._http.breaker import Permit
 
 MAX_HEADER_BYTES = 65_536
@@ -59,7 +59,8 @@ class RequestsTransport:
             serves loopback only.
         proxies: ``http://`` proxies by scheme or host, as in requests, for https requests.
         max_response_bytes: The largest body that is read, before and after decoding.
-        pool_size: How many calls run at once; the others wait for a place until their deadline.
+        pool_size: How many calls to one server run at once; others wait for a place, for half of
+            their time at most: see `Bulkhead`.
         breaker_failures: Failures in a row after which a server is left alone.
         breaker_seconds: How long.
         breaks_on_429: Whether a 429 is such a failure too. It is not where the server throttles
@@ -82,17 +83,17 @@ class RequestsTransport:
         breaker_seconds: float = 2.0,
         breaks_on_429: bool = True,
     ) -> None:
-        self._connect_timeout = _seconds("connect_timeout", connect_timeout)
-        self._retries = _count("retries", retries, least=0)
+        self._connect_timeout = seconds("connect_timeout", connect_timeout)
+        self._retries = count("retries", retries, least=0)
         self._verified = verify_tls is not False
-        self._max_response_bytes = _count("max_response_bytes", max_response_bytes)
-        self._pool_size = _count("pool_size", pool_size)
-        self._breaker_failures = _count("breaker_failures", breaker_failures)
-        self._breaker_seconds = _seconds("breaker_seconds", breaker_seconds)
+        self._max_response_bytes = count("max_response_bytes", max_response_bytes)
+        self._pool_size = count("pool_size", pool_size)
+        self._breaker_failures = count("breaker_failures", breaker_failures)
+        self._breaker_seconds = seconds("breaker_seconds", breaker_seconds)
         self._breaks_on_429 = breaks_on_429
-        self._proxies = _checked_proxies(proxies or {})
+        self._proxies = checked_proxies(proxies or {})
         self._contexts = TLSContexts(verify_tls)
-        self._breakers: dict[str, Breaker] = {}
+        self._servers: dict[str, Bulkhead] = {}
         self._start()
         _fork.register(self)
 
@@ -100,15 +101,15 @@ class RequestsTransport:
         self._adapter = BoundAdapter(
             self._contexts, proxies=self._proxies, pool_size=self._pool_size
         )
-        self._places = threading.BoundedSemaphore(self._pool_size)
         self._lock = threading.Lock()
         self._last = threading.local()
 
     def after_fork(self) -> None:
         """Leave the parent's connections, locks and calls under way to the parent."""
         self._start()
-        for breaker in self._breakers.values():
-            breaker.after_fork()
+        for origin, server in self._servers.items():
+            server.breaker.after_fork()
+            self._servers[origin] = Bulkhead(server.breaker, places=self._pool_size)
 
     def __reduce__(self) -> NoReturn:
         msg = "a transport holds sockets and locks: make one in each process"
@@ -150,43 +151,49 @@ class RequestsTransport:
         For an answer of status 200 whose content is not what the protocol demands.
         """
         permit: Permit | None = getattr(self._last, "permit", None)
-        if permit is not None and permit.breaker is self._breakers.get(
-            _origin(url, verified=self._verified)
-        ):
+        server = self._servers.get(_origin(url, verified=self._verified))
+        if permit is not None and server is not None and permit.breaker is server.breaker:
             permit.fail()
 
     def circuit_open(self, url: str) -> bool:
         """Tell whether the server of ``url`` is left alone at the moment; see `Breaker`."""
-        breaker = self._breakers.get(_origin(url, verified=self._verified))
-        return breaker is not None and breaker.is_open
+        server = self._servers.get(_origin(url, verified=self._verified))
+        return server is not None and server.breaker.is_open
+
+    def hangs(self, url: str) -> bool:
+        """Tell whether nobody should wait for a call to the server of ``url`` that others make.
+
+        It is left alone, or the last call ran out of time: whoever makes the next one may wait for
+        its deadline, and one thread that waits is enough.
+        """
+        server = self._servers.get(_origin(url, verified=self._verified))
+        return server is not None and server.breaker.hangs
 
     def _send(self, request: Request, deadline: float) -> Response:
-        breaker = self._breaker(_origin(request.url, verified=self._verified))
-        breaker.check()
-        places = self._places
-        if not places.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise AuthServiceUnavailable(
-                f"{self._pool_size} calls are under way, and no place became free before the"
-                " deadline; raise pool_size, or look at why the server is slow",
-                reason="busy",
-            )
+        server = self._server(_origin(request.url, verified=self._verified))
+        waited = server.enter(deadline)
         try:
             if deadline <= time.monotonic():
                 raise expired()
-            permit = breaker.enter()
+            permit = server.breaker.enter()
             try:
-                return self._counted(permit, request, deadline)
+                return self._counted(permit, request, deadline, waited=waited)
             finally:
                 permit.leave()
         finally:
-            places.release()
+            server.leave()
 
-    def _counted(self, permit: Permit, request: Request, deadline: float) -> Response:
+    def _counted(
+        self, permit: Permit, request: Request, deadline: float, *, waited: bool
+    ) -> Response:
         try:
             response = self._try(request, deadline)
         except AuthServiceUnavailable as failure:
-            if failure.reason in _COUNTED:
-                permit.fail()
+            # A server that answers slowly is not to blame for what was lost on waiting for a place.
+            timed_out = failure.reason == "deadline"
+            its_fault = permit.is_trial or not (waited and timed_out)
+            if failure.reason in _COUNTED and its_fault:
+                permit.fail(timed_out=timed_out)
             raise
         if response.status >= 500 or (response.status == 429 and self._breaks_on_429):
             permit.fail(min(retry_after_of(response) or 0, MAX_RETRY_AFTER))
@@ -196,7 +203,7 @@ class RequestsTransport:
         return response
 
     def _try(self, request: Request, deadline: float) -> Response:
-        prepared = _prepared(request)
+        ready = prepared(request)
         exchange = Exchange(
             deadline=deadline,
             connect_timeout=self._connect_timeout,
@@ -206,7 +213,7 @@ class RequestsTransport:
         while True:
             with exchange:
                 try:
-                    return self._once(prepared, request.cert)
+                    return self._once(ready, request.cert)
                 except Exception as error:  # noqa: BLE001 - translated whole
                     failure = explained(error, received=exchange.received)
             if failure.reason not in _RETRIED:
@@ -214,15 +221,17 @@ class RequestsTransport:
             if exchange.reused and not exchange.received:
                 # A kept connection that the server had closed meanwhile says nothing about it.
                 exchange.fresh = True
+                ready = _anew(request, ready)
                 continue
             pause = random.uniform(0.01, 0.1)  # noqa: S311 - spreads retries, guards nothing
             if left == 0 or time.monotonic() + pause >= deadline:
                 raise failure
             left -= 1
             time.sleep(pause)
+            ready = _anew(request, ready)
 
-    def _once(self, prepared: PreparedRequest, cert: tuple[str, str] | None) -> Response:
-        answer = self._adapter.send(prepared, stream=True, cert=cert)
+    def _once(self, ready: PreparedRequest, cert: tuple[str, str] | None) -> Response:
+        answer = self._adapter.send(ready, stream=True, cert=cert)
         raw = answer.raw
         body = read_body(raw, max_bytes=self._max_response_bytes)
         if answer.status_code < 200:
@@ -232,22 +241,24 @@ class RequestsTransport:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, headers, body)
 
-    def _breaker(self, origin: str) -> Breaker:
-        breaker = self._breakers.get(origin)
-        if breaker is None:
+    def _server(self, origin: str) -> Bulkhead:
+        server = self._servers.get(origin)
+        if server is None:
+            breaker = Breaker(
+                origin,
+                failures=self._breaker_failures,
+                seconds=self._breaker_seconds,
+                clock=time.monotonic,
+            )
             with self._lock:
-                if len(self._breakers) >= _MAX_ORIGINS:
-                    self._breakers.clear()
-                breaker = self._breakers.setdefault(
-                    origin,
-                    Breaker(
-                        origin,
-                        failures=self._breaker_failures,
-                        seconds=self._breaker_seconds,
-                        clock=time.monotonic,
-                    ),
-                )
-        return breaker
+                if len(self._servers) >= _MAX_ORIGINS:
+                    self._servers.clear()
+                server = self._servers.setdefault(origin, Bulkhead(breaker, places=self._pool_size))
+        return server
+
+
+def _anew(request: Request, ready: PreparedRequest) -> PreparedRequest:
+    return ready if request.again is None else prepared(request.again())
 
 
 @lru_cache(maxsize=256)
@@ -257,57 +268,3 @@ def _origin(url: str, *, verified: bool) -> str:
     except ConfigurationError as error:
         raise AuthServiceUnavailable(str(error), reason="bad_url") from None
     return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _prepared(request: Request) -> PreparedRequest:
-    headers = {"User-Agent": "tokenward", "Accept-Encoding": "identity"}
-    prepared = PreparedRequest()
-    prepared.method = request.method
-    prepared.url = request.url
-    if request.form is not None:
-        prepared.body = urlencode(request.form)
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-        headers["Content-Length"] = str(len(prepared.body))
-    elif request.json is not None:
-        prepared.body = _encoded(request.json)
-        headers["Content-Type"] = "application/json"
-        headers["Content-Length"] = str(len(prepared.body))
-    prepared.headers = CaseInsensitiveDict(headers)
-    prepared.headers.update(request.headers)
-    return prepared
-
-
-def _encoded(members: Mapping[str, Any]) -> bytes:
-    try:
-        text = json.dumps(dict(members), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
-        why = type(error).__name__
-    # Raised here and not above: as its context, the library's error would quote a member. And no
-    # failure of the server's, so that nobody can close the way to it with a lone surrogate.
-    raise AuthServiceUnavailable(
-        f"the body of the request cannot be written as JSON in UTF-8 ({why})", reason="bad_request"
-    )
-
-
-def _seconds(name: str, value: object) -> float:
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{name} is a number of seconds, more than 0.")
-    return value
-
-
-def _count(name: str, value: object, *, least: int = 1) -> int:
-    if not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name} is a whole number, {least} or more.")
-    return value
-
-
-def _checked_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
-    for key, proxy in proxies.items():
-        parts = urlsplit(str(proxy))
-        if parts.scheme != "http" or not parts.hostname:
-            raise ConfigurationError(
-                f"The proxy for {key!r} must be an http:// URL with a host, such as"
-                " http://proxy.example.com:3128."
-            )
-    return dict(proxies)

@@ -19,6 +19,7 @@ _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 # A last label like these makes a resolver read the whole name as an IPv4 address (inet_aton).
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _MAX_HOST = 253
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def check_url(url: str, *, what: str = "The URL", verify_tls: bool | str = True) -> str:
@@ -78,6 +79,48 @@ def check_url(url: str, *, what: str = "The URL", verify_tls: bool | str = True)
 def is_loopback(url: str) -> bool:
     """Tell whether a URL that `check_url` has passed names this machine literally."""
     return _is_loopback_host(urlsplit(url).hostname or "")
+
+
+def check_named_url(url: str, *, what: str, issuer: str) -> str:
+    """Refuse a URL of a server's document that the document must not send us to.
+
+    Args:
+        url: What the document names.
+        what: The member that names it; the error begins with it.
+        issuer: The configured issuer whose document it is.
+
+    Returns:
+        ``url``, unchanged.
+
+    Raises:
+        ConfigurationError: See `check_url`; or the URL leads to this machine or into a private
+            network by an address, and the configured issuer is not there itself.
+    """
+    check_url(url, what=what)
+    host, home = (urlsplit(u).hostname or "" for u in (url, issuer))
+    if _is_loopback_host(home):
+        return url
+    if _is_loopback_host(host):
+        why = "names this machine, which the configured issuer is not on"
+    elif _is_private_address(host) and not _is_private_address(home):
+        why = "has an address of a private network; have the server publish its DNS name"
+    else:
+        return url
+    raise ConfigurationError(f"{what} {why}: {shown(url.partition('?')[0])}.")
+
+
+def _is_private_address(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        # An IPv4 address in IPv6's clothes: a translator or relay unpacks it.
+        if address in _NAT64:
+            address = ipaddress.IPv4Address(address.packed[-4:])
+        elif address.sixtofour is not None:
+            address = address.sixtofour
+    return address.is_multicast or not address.is_global
 
 
 def _check_host(parts: SplitResult, what: str) -> None:

@@ -17,7 +17,17 @@ up a key in a dictionary is atomic, and recency is approximate. Writing takes on
 something is asked, called back or logged.
 """
 
+from tokenward.cache.document import Fetched, Kept, KeptDocument, NotTried
 from tokenward.cache.entry import CacheStats, Entry, State
 from tokenward.cache.lookup import LookupCache
 
-__all__ = ["CacheStats", "Entry", "LookupCache", "State"]
+__all__ = [
+    "CacheStats",
+    "Entry",
+    "Fetched",
+    "Kept",
+    "KeptDocument",
+    "LookupCache",
+    "NotTried",
+    "State",
+]

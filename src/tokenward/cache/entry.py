@@ -21,10 +21,14 @@ _LONGEST_BACK_OFF = 30.0
 class CacheStats:
     """What a verifier's caches did since it was made; read at one moment.
 
+    Each token that reaches the cache, well-formed as it is, counts as one of ``hits``,
+    ``negative_hits`` and ``misses``, and as nothing else; ``stale_served`` are some of the misses.
+
     Attributes:
         hits: Tokens accepted without asking anybody.
         negative_hits: Tokens refused without asking anybody.
-        misses: Tokens that had to be looked up.
+        misses: Tokens of which no answer was at hand, or one that is due, or that were to be
+            asked about ``live``.
         upstream_calls: Questions put to the issuer, those that its breaker stopped included.
         upstream_errors: Those that ended in an outage.
         stale_served: Answers served past their end because the issuer failed.
@@ -123,6 +127,8 @@ class Entry(Generic[V]):
         grace = self.stale_until - self.ends
         self.ends = self.fresh_until = max(self.stored, min(self.ends, now))
         self.stale_until = self.ends + grace
+        # A failure from before says nothing of the question that is to be asked now.
+        self.retry_at = 0.0
 
     def back_off(self, now: float) -> None:
         """Put off the next attempt after a failed one, a little longer each time."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tokenward import _fork
+from tokenward.cache._flight import Flight
 from tokenward.cache.entry import CacheStats, Entry, State
 from tokenward.errors import AuthError, AuthServiceUnavailable
 
@@ -19,22 +20,6 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 _SECOND_CHANCES = 16
-
-
-class _Flight(Generic[V]):
-    """One look-up under way, which others wait for."""
-
-    __slots__ = ("done", "entry", "error")
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.entry: Entry[V] | None = None
-        self.error: AuthError | None = None
-
-    def landed(self) -> Entry[V]:
-        if self.entry is not None:
-            return self.entry
-        raise copy.copy(self.error) if self.error is not None else _interrupted()
 
 
 class LookupCache(Generic[V]):
@@ -48,7 +33,7 @@ class LookupCache(Generic[V]):
         max_entries: Bound of each of the two caches; 0 keeps nothing.
         clock: Seconds since the epoch.
         report: Told, where no lock is held, of each ``hit``, ``negative_hit``, ``miss``, ``stale``
-            and ``evicted``; never raises.
+            and ``evicted``, as `CacheStats` counts them; never raises.
     """
 
     def __init__(
@@ -67,12 +52,10 @@ class LookupCache(Generic[V]):
         self.hits = 0
         self.negative_hits = 0
         self.misses = 0
-        self.upstream_calls = 0
-        self.upstream_errors = 0
         self.stale_served = 0
         self.evictions = 0
         self._lock = threading.Lock()
-        self._flights: dict[bytes, _Flight[V]] = {}
+        self._flights: dict[bytes, Flight[V]] = {}
         _fork.register(self)
 
     def after_fork(self) -> None:
@@ -91,15 +74,13 @@ class LookupCache(Generic[V]):
         if entry is not None and entry.stored <= now < entry.fresh_until:
             self.hits += 1
             entry.used = True
-            if self._report is not None:
-                self._report("hit")
+            self._tell("hit")
             return entry.value
         entry = self.refusals.get(key)
         if entry is not None and entry.stored <= now < entry.ends:
             self.negative_hits += 1
             entry.used = True
-            if self._report is not None:
-                self._report("negative_hit")
+            self._tell("negative_hit")
             return entry.give()
         return None
 
@@ -112,7 +93,7 @@ class LookupCache(Generic[V]):
             key: A digest; never a token.
             load: Asks the source. An `AuthServiceUnavailable` from it is shared with those who
                 wait and never stored.
-            patience: Seconds to wait for another thread's look-up.
+            patience: Seconds to wait for another thread's look-up; 0 waits for nobody.
             live: Ask, whatever is cached or under way; the answer is stored all the same.
 
         Raises:
@@ -123,11 +104,18 @@ class LookupCache(Generic[V]):
             return entry.give()
         try:
             entry = self._lead(key, flight, load) if leads else self._follow(key, flight, patience)
+            # Past its end, and the source could do no better: see `Entry.back_off`.
+            now = self.clock()
+            stale = entry.failures > 0 and now >= entry.ends
         except AuthServiceUnavailable:
-            stale = None if live else self._stale(key, leads=leads)
-            if stale is None:
+            now = self.clock()
+            entry = None if live else self.entries.get(key)
+            if entry is None or entry.state(now) is State.GONE:
                 raise
-            return stale.give()
+            stale = now >= entry.ends
+        if stale:
+            self.stale_served += 1
+            self._tell("stale")
         return entry.give()
 
     def invalidate(self, key: bytes) -> None:
@@ -162,36 +150,35 @@ class LookupCache(Generic[V]):
             hits=self.hits,
             negative_hits=self.negative_hits,
             misses=self.misses,
-            upstream_calls=self.upstream_calls,
-            upstream_errors=self.upstream_errors,
             stale_served=self.stale_served,
             evictions=self.evictions,
             entries=len(self.entries) + len(self.refusals),
         )
 
-    def _begin(self, key: bytes, *, live: bool) -> tuple[Entry[V] | None, _Flight[V], bool]:
+    def _begin(self, key: bytes, *, live: bool) -> tuple[Entry[V] | None, Flight[V], bool]:
         # What can be served after all; else the flight to wait for, and whether to lead it.
         with self._lock:
             flight = self._flights.get(key)
-            entry, what = None, "miss"
+            entry, told = None, ["miss"]
             if not live:
-                entry, what = self._servable(key, self.clock(), under_way=flight is not None)
+                entry, told = self._servable(key, self.clock(), under_way=flight is not None)
             leads = live or flight is None
             if flight is None or leads:
-                flight = _Flight()
+                flight = Flight()
             if entry is None:
                 self._flights[key] = flight
-                self.misses += 1
-        if self._report is not None:
-            self._report(what)
+            self.misses += "miss" in told
+        self._tell(*told)
         return entry, flight, leads
 
-    def _servable(self, key: bytes, now: float, *, under_way: bool) -> tuple[Entry[V] | None, str]:
+    def _servable(
+        self, key: bytes, now: float, *, under_way: bool
+    ) -> tuple[Entry[V] | None, list[str]]:
         # Under the lock.
         refused = self.refusals.get(key)
         if refused is not None and refused.stored <= now < refused.ends:
             self.negative_hits += 1
-            return refused, "negative_hit"
+            return refused, ["negative_hit"]
         entry = self.entries.get(key)
         if entry is not None:
             state = entry.state(now)
@@ -199,13 +186,13 @@ class LookupCache(Generic[V]):
             if state is State.FRESH or (state is State.DUE and (under_way or not entry.used)):
                 self.hits += 1
                 entry.used = True
-                return entry, "hit"
+                return entry, ["hit"]
             if state is State.STALE and now < entry.retry_at:
                 self.stale_served += 1
-                return entry, "stale"
-        return None, "miss"
+                return entry, ["miss", "stale"]
+        return None, ["miss"]
 
-    def _lead(self, key: bytes, flight: _Flight[V], load: Callable[[], Entry[V]]) -> Entry[V]:
+    def _lead(self, key: bytes, flight: Flight[V], load: Callable[[], Entry[V]]) -> Entry[V]:
         try:
             flight.entry = load()
         except AuthError as error:
@@ -219,35 +206,30 @@ class LookupCache(Generic[V]):
                     del self._flights[key]
                     if flight.entry is not None:
                         evicted = self._store(key, flight.entry)
+                    elif isinstance(flight.error, AuthServiceUnavailable):
+                        self._put_off(key)
             flight.done.set()
-            if self._report is not None:
-                for _ in range(evicted):
-                    self._report("evicted")
+            self._tell(*["evicted"] * evicted)
         return flight.entry
 
-    def _follow(self, key: bytes, flight: _Flight[V], patience: float) -> Entry[V]:
+    def _follow(self, key: bytes, flight: Flight[V], patience: float) -> Entry[V]:
         if flight.done.wait(patience):
             return flight.landed()
-        # Its leader began earlier and is past its own deadline, or was killed before it could
-        # say so: the next request leads.
-        with self._lock:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+        if patience > 0:
+            # Its leader began earlier and is past its own deadline, or was killed before it could
+            # say so: the next request leads.
+            with self._lock:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
         hint = f"another request's look-up of the same token took more than {patience:g} s"
         raise AuthServiceUnavailable(hint, reason="deadline")
 
-    def _stale(self, key: bytes, *, leads: bool) -> Entry[V] | None:
+    def _put_off(self, key: bytes) -> None:
+        # Under the lock, before anybody else can lead: one failure is one question.
         now = self.clock()
         entry = self.entries.get(key)
-        if entry is None or entry.state(now) is State.GONE:
-            return None
-        if leads:
+        if entry is not None and entry.state(now) in (State.DUE, State.STALE):
             entry.back_off(now)
-        if now >= entry.ends:
-            self.stale_served += 1
-            if self._report is not None:
-                self._report("stale")
-        return entry
 
     def _store(self, key: bytes, entry: Entry[V]) -> int:
         # Under the lock. Returns how many entries had to go.
@@ -276,6 +258,8 @@ class LookupCache(Generic[V]):
         self.evictions += evicted
         return evicted
 
-
-def _interrupted() -> AuthServiceUnavailable:
-    return AuthServiceUnavailable("the look-up was interrupted", reason="interrupted")
+    def _tell(self, *events: str) -> None:
+        # Where no lock is held.
+        if self._report is not None:
+            for event in events:
+                self._report(event)

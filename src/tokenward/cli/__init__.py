@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tokenward.cli.arguments import parse
 from tokenward.commands.homes import FileHome
@@ -49,9 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     arguments = parse(argv)
+    _find_modules_here()
     terminal = Terminal()
     home = FileHome(getattr(arguments, "config", None))
     ending = perform(arguments, terminal, home)
     if ending.sentence:
         terminal.note(f"tokenward: {ending.sentence}")
     return ending.status
+
+
+def _find_modules_here() -> None:
+    # What a configuration names, such as ``on_event``, is found where the application's own server
+    # finds it. Last, so that a file in the folder stands in for nothing that is installed.
+    here = str(Path.cwd())
+    if not sys.flags.safe_path and here not in sys.path:
+        sys.path.append(here)

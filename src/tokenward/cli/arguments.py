@@ -16,6 +16,9 @@ DEFAULT_THREADS = 64
 """Most may wait for a hash while the rest go on answering: a crowd at the login is no 503."""
 
 
+_CONFIG_HELP = "TOML; default: $TOKENWARD_CONFIG"
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments, with the function that does what they ask for as ``run``."""
     parsed: argparse.Namespace = _parser().parse_args(argv)
@@ -52,13 +55,20 @@ def _parser() -> Parser:
     check = command(commands, "check-config", check_config)
     check.add_argument("config", nargs="?", metavar="FILE", help="default: $TOKENWARD_CONFIG")
 
-    _config(command(commands, "doctor", doctor))
+    asked = command(commands, "doctor", doctor).add_mutually_exclusive_group()
+    asked.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
+    asked.add_argument(
+        "issuer",
+        nargs="?",
+        metavar="ISSUER",
+        help="an authorization server that is not configured yet, by its https URL",
+    )
     arguments.groups(commands, configured=_config)
     return parser
 
 
 def _config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", help="TOML; default: $TOKENWARD_CONFIG")
+    parser.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
 
 
 def _address(argument: str) -> tuple[str, int]:

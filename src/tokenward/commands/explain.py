@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tokenward.by_issuer import ByIssuer
+from tokenward.by_issuer import ByIssuer, Unreserved
 from tokenward.commands import steps
 from tokenward.commands.setup import service_section
-from tokenward.config import build_authenticator, build_service
+from tokenward.config import Shared, build_authenticator, build_service
 from tokenward.config.settings import IntrospectionEntry, LocalEntry
 from tokenward.errors import AuthError, ConfigurationError, InvalidClaim
 from tokenward.introspection import IntrospectionVerifier
@@ -77,8 +77,7 @@ def verify(settings: Settings, token: str) -> Principal:
 def explain(settings: Settings, token: str) -> Explanation:
     """Verify a token as `verify` does, and say how each check went.
 
-    An ``introspection`` endpoint is asked twice: once for what there is to show, and once by the
-    verifier, whose verdict counts.
+    An ``introspection`` endpoint is asked itself, once; what caches hold is not looked at.
 
     Raises:
         ConfigurationError: There is nothing to verify a token with, or it cannot be built.
@@ -95,10 +94,13 @@ def explain(settings: Settings, token: str) -> Explanation:
             refused = Check("route", "failed", f"a token of {registered}", error.hint)
             return Explanation("ByIssuer", (refused,), error)
         checks = (Check("route", "ok", f"a token of {registered}", "one"),)
-    if isinstance(verifier, IntrospectionVerifier):
+    asks = verifier.verifier if isinstance(verifier, Unreserved) else verifier
+    if isinstance(asks, IntrospectionVerifier):
         entry = next(e for e in entries if isinstance(e, IntrospectionEntry))
-        name = f"introspection at {entry.introspection_endpoint}"
-        made, verdict = steps.of_introspection(verifier, entry, token)
+        made, verdict = steps.of_introspection(verifier, asks, entry, token)
+        endpoint = entry.introspection_endpoint
+        where = f"of {entry.issuer}" if endpoint is None else f"at {endpoint.partition('?')[0]}"
+        name = f"introspection {where}, asked just now, past all caches"
     else:
         leeway = next((e.leeway for e in entries if isinstance(e, LocalEntry)), 30.0)
         name = "the service's own keys and store"
@@ -119,11 +121,14 @@ def _service(settings: Settings) -> AuthService | None:
             "nothing to verify a token with."
         )
     local = any(isinstance(e, LocalEntry) for e in settings.credentials)
-    return build_service(settings) if local or not settings.credentials else None
+    # Alone: whoever asks why wants the issuer's word, and what a shared cache holds may be older.
+    needed = local or not settings.credentials
+    return build_service(settings, shared=Shared()) if needed else None
 
 
 def _verifier(settings: Settings, service: AuthService | None) -> TokenVerifier:
-    return build_authenticator(settings, service=service).credentials[0].verifier
+    made = build_authenticator(settings, service=service, shared=Shared())
+    return made.credentials[0].verifier
 
 
 def _entries(settings: Settings) -> list[CredentialEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tokenward.config import Settings, build_authenticator, build_service
+from tokenward.config import Settings, build_authenticator, build_service, build_shared
 from tokenward.config.settings import CONFIG_VARIABLE
 from tokenward.errors import ConfigurationError
 
@@ -50,10 +50,11 @@ def check(settings: Settings) -> Authenticator:
     Raises:
         ConfigurationError: A part cannot be built.
     """
+    shared = build_shared(settings)
     service = None
     if settings.service is not None:
-        service = build_service(_in_memory(settings, settings.service))
-    return build_authenticator(settings, service=service)
+        service = build_service(_in_memory(settings, settings.service), shared=shared)
+    return build_authenticator(settings, service=service, shared=shared)
 
 
 def service_section(settings: Settings) -> ServiceSection:

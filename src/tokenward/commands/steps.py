@@ -13,7 +13,7 @@ from tokenward.errors import AuthError, AuthServiceUnavailable, InvalidToken
 
 if TYPE_CHECKING:
     from tokenward.config.settings import IntrospectionEntry, ServiceSection
-    from tokenward.introspection import IntrospectionVerifier
+    from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
     from tokenward.principal import Principal
     from tokenward.protocols import TokenVerifier
 
@@ -35,28 +35,50 @@ class Step:
 
 
 def of_introspection(
-    verifier: IntrospectionVerifier, entry: IntrospectionEntry, token: str
+    decides: TokenVerifier, verifier: IntrospectionVerifier, entry: IntrospectionEntry, token: str
 ) -> tuple[list[Step], Principal | AuthError]:
     """Verify ``token``; return the checks that are made, and the verdict.
 
-    The endpoint is asked twice: once for what there is to show, and once by the verifier.
+    Args:
+        decides: The verifier, or what stands before it.
+        verifier: Asks the server, once; what its client is told is kept from now on.
+        entry: What the verifier was made of.
+        token: The token.
     """
-    claims: Mapping[str, Any] = {}
+    said = _overheard(verifier.client)
     verdict: Principal | AuthError
     try:
-        claims = verifier.client.introspect(token)
-        verdict = verifier.verify(token)
+        verdict = decides.verify(token, live=True)
     except AuthError as error:
         verdict = error
+    claims = said[-1] if said else {}
+    answer = "an answer as in RFC 7662"
+    if entry.signed_response_alg is not None:
+        answer += f", signed as in RFC 9701 ({', '.join(entry.signed_response_alg)})"
     limit = entry.max_token_bytes
     steps = [
         Step("syntax", {"malformed"}, f"1 to {limit} visible ASCII characters", _size(token)),
-        Step("call", {"unsupported_token_type", *_outage(verdict)}, "an answer as in RFC 7662"),
+        Step("call", {"unsupported_token_type", *_outage(verdict)}, answer),
         Step("active", {"inactive"}, "true", _value(claims, "active")),
         Step("token_type", {"wrong_type"}, "Bearer, or absent", _value(claims, "token_type")),
         *_claim_steps(claims, entry.leeway, entry.required, entry.issuer, entry.audience),
     ]
     return steps, verdict
+
+
+def _overheard(client: IntrospectionClient) -> list[Mapping[str, Any]]:
+    """Return a list to which everything is added that the server says to ``client``."""
+    said: list[Mapping[str, Any]] = []
+    ask = client.ask
+
+    def overheard(token: str, /) -> Any:
+        answer = ask(token)
+        said.append(answer.claims)
+        return answer
+
+    # A refusal does not carry the claims, and to ask for them again might bring others.
+    client.ask = overheard  # type: ignore[method-assign]
+    return said
 
 
 def of_own_token(

@@ -4,7 +4,20 @@
 picks implementations.
 """
 
-from tokenward.config.build import build_authenticator, build_service, build_verifier
+from tokenward.config.build import (
+    Shared,
+    build_authenticator,
+    build_service,
+    build_shared,
+    build_verifier,
+)
 from tokenward.config.settings import Settings
 
-__all__ = ["Settings", "build_authenticator", "build_service", "build_verifier"]
+__all__ = [
+    "Settings",
+    "Shared",
+    "build_authenticator",
+    "build_service",
+    "build_shared",
+    "build_verifier",
+]

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 
 from tokenward import _fork
 from tokenward.commands.homes import MappingHome
-from tokenward.config import Settings, build_authenticator, build_service
+from tokenward.config import Settings, build_authenticator, build_service, build_shared
 from tokenward.config.settings import DjangoSection
 from tokenward.errors import ConfigurationError
 
@@ -117,10 +117,11 @@ def _built(home: SettingsHome) -> Parts:
     try:
         settings = home.settings()
         section = settings.django or DjangoSection()
+        shared = build_shared(settings)
         service = None
         if settings.service is not None:
-            service = build_service(settings, users=home.users(settings))
-        authenticator = build_authenticator(settings, service=service)
+            service = build_service(settings, users=home.users(settings), shared=shared)
+        authenticator = build_authenticator(settings, service=service, shared=shared)
     except ConfigurationError as error:
         raise ConfigurationError(home.in_its_words(str(error))) from None
     sign_in = None if settings.pages is None else settings.pages.sign_in_cookie()

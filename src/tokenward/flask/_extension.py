@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenward.authenticator import Authenticator, Requirement
-from tokenward.config import build_authenticator, build_service
+from tokenward.config import build_authenticator, build_service, build_shared
 from tokenward.config.settings import as_settings
 from tokenward.errors import AuthError, ConfigurationError
 from tokenward.flask._commands import (
@@ -137,9 +137,10 @@ class Tokenward:
                 f'Set app.config["{CONFIG_KEY}"] before init_app, or hand in an authenticator.'
             )
         settings = as_settings(settings)
+        shared = build_shared(settings)
         if service is None and settings.service is not None:
-            service = build_service(settings)
-        authenticator = build_authenticator(settings, service=service)
+            service = build_service(settings, shared=shared)
+        authenticator = build_authenticator(settings, service=service, shared=shared)
         sign_in = None if settings.pages is None else settings.pages.sign_in_cookie()
         return AppState(authenticator, service, self._user, sign_in)
 

@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
-from tokenward import _json
 from tokenward._http import (
+    JSON,
     RequestsTransport,
     check_url,
-    json_object,
-    report_unreadable,
-    retry_after_of,
 )
-from tokenward._log import OncePerMinute
 from tokenward.bearer import check_token
-from tokenward.client_auth import authenticated
-from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError, InvalidToken
-from tokenward.protocols import Request, Response, Transport
+from tokenward.client_auth import authenticated, check_endpoint
+from tokenward.errors import ConfigurationError
+from tokenward.introspection._endpoint import Endpoint
+from tokenward.introspection._replies import (
+    CLIENT_REFUSED_BACK_OFF,
+    Answer,
+    client_refused,
+    read_answer,
+    refusal,
+    shown_url,
+)
+from tokenward.metadata import MAX_DOCUMENT_BYTES, IssuerMetadata, check_issuer
+from tokenward.protocols import Request, Transport
 
 if TYPE_CHECKING:
-    from tokenward.protocols import ClientAuth
-
-CLIENT_REFUSED_BACK_OFF = 5.0
-"""Seconds without a call after the server refused *our* credentials."""
-
-_logger = logging.getLogger("tokenward.introspection")
-_seldom = OncePerMinute(_logger)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server said: the claims, and whether the answer may be stored."""
-
-    claims: Mapping[str, Any]
-    storable: bool
+    from tokenward.introspection.options import ClientOptions
+    from tokenward.introspection.signed import SignedAnswers
+    from tokenward.protocols import ClientAuth, Clock
 
 
 class IntrospectionClient:
-    """Asks an RFC 7662 introspection endpoint; thread-safe.
+    """Asks an RFC 7662 introspection endpoint; thread-safe, no I/O before the first question.
 
     Args:
-        introspection_endpoint: https; http only to a literal loopback address.
+        introspection_endpoint: https; http only to a literal loopback address. ``None``: where the
+            issuer's metadata says; see `from_issuer`.
         client_auth: How we authenticate to the server.
         token_type_hint: Sent along (RFC 7662, section 2.1); ``None`` sends none.
-        timeout: Seconds for everything together: connecting, TLS, headers, body, retries.
+        issuer: The server's issuer identifier: who signs answers, and whose metadata names
+            whatever URL is not configured.
+        signed_response_alg: Demands answers signed with this algorithm, or with one of several, by
+            the issuer, for the ``client_id`` of ``client_auth`` (RFC 9701).
+        jwks_uri: Where the keys are that signed answers are verified with; default: where the
+            issuer's metadata says.
+        timeout: Seconds for everything together: finding the endpoint, connecting, TLS, headers,
+            body, retries.
         connect_timeout: Seconds for connecting to one address.
         retries: Further attempts after a connection failed; an HTTP status is never retried.
         verify_tls: ``True``, the path of a CA bundle, or ``False`` (loopback only).
@@ -59,23 +60,26 @@ class IntrospectionClient:
         breaker_seconds: Seconds until one trial call decides whether they still must.
         transport: Sends the requests instead of the built-in one; then none of the transport's
             arguments above applies.
+        clock: Seconds since the epoch.
 
     Attributes:
-        introspection_endpoint: As given.
-        shown_endpoint: The same without its query, for logs.
-        issuer: The server's issuer identifier, where it is known.
+        issuer: As given.
         timeout: As given.
 
     Raises:
-        ConfigurationError: The endpoint is not a usable URL, or a number makes no sense.
+        ConfigurationError: A URL must not be called, a number makes no sense, or the arguments
+            cannot be used together.
     """
 
     def __init__(
         self,
-        introspection_endpoint: str,
+        introspection_endpoint: str | None,
         *,
         client_auth: ClientAuth,
         token_type_hint: str | None = "access_token",  # noqa: S107 - a kind of token, not a secret
+        issuer: str | None = None,
+        signed_response_alg: str | Sequence[str] | None = None,
+        jwks_uri: str | None = None,
         timeout: float = 5.0,
         connect_timeout: float = 2.0,
         retries: int = 1,
@@ -86,30 +90,87 @@ class IntrospectionClient:
         breaker_failures: int = 5,
         breaker_seconds: float = 2.0,
         transport: Transport | None = None,
+        clock: Clock = time.time,
     ) -> None:
-        self.introspection_endpoint = check_url(
-            introspection_endpoint, what="introspection_endpoint", verify_tls=verify_tls
-        )
-        # A query may hold a key, and hints and principals go to logs.
-        self.shown_endpoint = self.introspection_endpoint.partition("?")[0]
+        if introspection_endpoint is not None:
+            check_url(introspection_endpoint, what="introspection_endpoint", verify_tls=verify_tls)
+            check_endpoint(client_auth, introspection_endpoint)
+        elif issuer is None:
+            raise ConfigurationError("Name the introspection_endpoint, or the issuer that has it.")
         if not 0 < timeout < math.inf:
-            msg = "timeout is a number of seconds, more than 0"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("timeout is a number of seconds, more than 0.")
         self.timeout = timeout
-        self.issuer: str | None = None
+        self.issuer = None if issuer is None else check_issuer(issuer, verify_tls=verify_tls)
         self._client_auth = client_auth
         self._hint = {} if token_type_hint is None else {"token_type_hint": token_type_hint}
-        self._transport = transport or RequestsTransport(
+        built = partial(
+            RequestsTransport,
             connect_timeout=connect_timeout,
             retries=retries,
             verify_tls=verify_tls,
             proxies=proxies,
-            max_response_bytes=max_response_bytes,
             pool_size=pool_size,
             breaker_failures=breaker_failures,
             breaker_seconds=breaker_seconds,
         )
+        self._transport = transport or built(max_response_bytes=max_response_bytes)
+        self._documents = self._transport
+        metadata = None
+        if introspection_endpoint is None or signed_response_alg is not None:
+            # Documents are larger than answers, and wait for no question that hangs.
+            self._documents = transport or built(max_response_bytes=MAX_DOCUMENT_BYTES)
+            if issuer is not None:
+                metadata = IssuerMetadata(
+                    issuer, transport=self._documents, timeout=timeout, clock=clock
+                )
+        self._signed: SignedAnswers | None = None
+        if signed_response_alg is not None:
+            # It brings cryptography along, which nobody else here needs.
+            from tokenward.introspection.signed import signed_answers  # noqa: PLC0415
+
+            self._signed = signed_answers(
+                signed_response_alg,
+                client_auth=client_auth,
+                metadata=metadata,
+                jwks_uri=jwks_uri,
+                transport=self._documents,
+                timeout=timeout,
+                verify_tls=verify_tls,
+                clock=clock,
+            )
+        elif jwks_uri is not None:
+            raise ConfigurationError(
+                "jwks_uri is for signed answers; name their algorithm as signed_response_alg, or"
+                " leave jwks_uri out."
+            )
+        needed = introspection_endpoint is None or jwks_uri is None
+        self._endpoint = Endpoint(
+            introspection_endpoint,
+            metadata=metadata if needed else None,
+            client_auth=client_auth,
+            signed=self._signed,
+        )
         self._refused_until = 0.0
+
+    @classmethod
+    def from_issuer(
+        cls, issuer: str, *, client_auth: ClientAuth, **options: Unpack[ClientOptions]
+    ) -> Self:
+        """Return a client that asks where the issuer's metadata says (RFC 8414, OpenID Connect).
+
+        The metadata is fetched at the first question, and kept fresh. A server that is down stops
+        no start-up.
+
+        Args:
+            issuer: The issuer identifier, exactly as the server writes it.
+            client_auth: How we authenticate to the server. A method that the server does not
+                offer for introspection is an outage with a hint.
+            options: As for the class.
+
+        Raises:
+            ConfigurationError: See the class.
+        """
+        return cls(None, issuer=issuer, client_auth=client_auth, **options)
 
     def introspect(self, token: str, /) -> Mapping[str, Any]:
         """Return the server's answer; one that says ``active: false`` included.
@@ -126,23 +187,40 @@ class IntrospectionClient:
         check_token(token)
         now = time.monotonic()
         if now < self._refused_until:
-            raise _client_refused("the server refused our client credentials a moment ago")
+            raise client_refused("the server refused our client credentials a moment ago")
+        deadline = now + self.timeout
+        endpoint = self._endpoint.find(deadline)
         request = Request(
             "POST",
-            self.introspection_endpoint,
-            headers={"Accept": "application/json"},
+            endpoint,
+            headers={"Accept": JSON if self._signed is None else self._signed.accept},
             form={"token": token, **self._hint},
+            issuer=self.issuer,
         )
         request = authenticated(request, self._client_auth)
-        response = self._transport.send(request, deadline=now + self.timeout)
+        response = self._transport.send(request, deadline=deadline)
         if response.status != 200:
-            raise self._refusal(response)
-        return self._read(response)
+            if response.status in (401, 403):
+                self._refused_until = time.monotonic() + CLIENT_REFUSED_BACK_OFF
+            raise refusal(response, endpoint)
+        return read_answer(
+            response, endpoint, signed=self._signed, transport=self._transport, deadline=deadline
+        )
+
+    @property
+    def introspection_endpoint(self) -> str:
+        """The endpoint, as given or as last discovered; empty before that."""
+        return self._endpoint.url
+
+    @property
+    def shown_endpoint(self) -> str:
+        """The endpoint for logs, without its query, which may hold a key; else the issuer."""
+        return shown_url(self._endpoint.url) or self.issuer or ""
 
     @property
     def server_name(self) -> str:
         """What tells this server from others: its issuer, else its endpoint."""
-        return self.issuer or self.introspection_endpoint
+        return self.issuer or self._endpoint.url
 
     @property
     def client_name(self) -> str:
@@ -153,66 +231,24 @@ class IntrospectionClient:
     @property
     def circuit_open(self) -> bool:
         """Whether the server is left alone at the moment, because it kept failing."""
-        is_open = getattr(self._transport, "circuit_open", None)
-        return is_open is not None and bool(is_open(self.introspection_endpoint))
+        return self._is("circuit_open")
+
+    @property
+    def hangs(self) -> bool:
+        """Whether no thread should wait for what another one asks; see `RequestsTransport`."""
+        return self._is("hangs")
+
+    def _is(self, state: str) -> bool:
+        url = self._endpoint.url
+        tell = getattr(self._transport if url else self._documents, state, None)
+        return tell is not None and bool(tell(url or self.issuer))
 
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
+        if self._documents is not self._transport:
+            self._documents.close()
 
     def __reduce__(self) -> NoReturn:
         msg = "an IntrospectionClient holds secrets and sockets: make one in each process"
         raise TypeError(msg)
-
-    def _read(self, response: Response) -> Answer:
-        try:
-            claims = json_object(response)
-        except AuthServiceUnavailable as error:
-            raise self._unreadable(error.hint) from None
-        active = claims.get("active")
-        if active is not True and active is not False:
-            # "true", 1 or a missing member is a server that does not speak RFC 7662, not a verdict.
-            raise self._unreadable("no JSON true or false as the member active")
-        return Answer(claims, "no-store" not in response.headers.get("cache-control", "").lower())
-
-    def _unreadable(self, what: str) -> AuthServiceUnavailable:
-        report_unreadable(self._transport, self.introspection_endpoint)
-        hint = f"{self.shown_endpoint} answered 200 with {what}"
-        return AuthServiceUnavailable(hint, reason="bad_response")
-
-    def _refusal(self, response: Response) -> AuthError:
-        endpoint, status = self.shown_endpoint, response.status
-        if status in (401, 403):
-            self._refused_until = time.monotonic() + CLIENT_REFUSED_BACK_OFF
-            _seldom.log(
-                logging.ERROR,
-                (endpoint, "client_refused"),
-                "%s answered %d: it does not accept our client credentials; check client_auth",
-                endpoint,
-                status,
-            )
-            return _client_refused(f"{endpoint} answered {status}")
-        if status == 400 and _oauth_error(response) == "unsupported_token_type":
-            hint = f"{endpoint} does not introspect tokens of this type (unsupported_token_type)"
-            return InvalidToken(hint, reason="unsupported_token_type")
-        hint = f"{endpoint} answered {status}"
-        if 300 <= status < 400:
-            hint += " (redirects are not followed: configure the final URL)"
-        return AuthServiceUnavailable(
-            hint, reason="bad_response", retry_after=retry_after_of(response) or 1
-        )
-
-
-def _oauth_error(response: Response) -> object:
-    try:
-        return _json.loads(response.body).get("error")
-    except _json.JSONError:
-        return None
-
-
-def _client_refused(hint: str) -> AuthServiceUnavailable:
-    return AuthServiceUnavailable(
-        f"{hint}: check client_id, client_secret and the method of client_auth",
-        reason="client_refused",
-        retry_after=CLIENT_REFUSED_BACK_OFF,
-    )

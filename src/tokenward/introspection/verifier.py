@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -11,26 +10,20 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward import _fork
-from tokenward._events import emit, outcome_of
-from tokenward._log import shown
+from tokenward._events import Events, outcome_of
 from tokenward.bearer import MAX_TOKEN_BYTES, check_token
-from tokenward.cache import CacheStats, Entry, LookupCache, State
-from tokenward.claims import ClaimsPolicy, refuse_other_kinds
-from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError, InvalidToken
+from tokenward.cache import CacheStats, LookupCache
+from tokenward.claims import ClaimsPolicy
+from tokenward.errors import AuthError, ConfigurationError, InvalidToken
+from tokenward.introspection._answers import Answers
+from tokenward.introspection._listening import Listening
+from tokenward.introspection._verdicts import Verdicts
 
 if TYPE_CHECKING:
     from tokenward.introspection.client import IntrospectionClient
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, OnEvent, RevocationBus, SharedCache
-    from tokenward.shared_cache import Revocations, SharedAnswers
-
-REFRESH_AHEAD = 0.1
-"""The last part of an acceptance's life, in which one request asks again ahead of the end."""
-
-# A token that is merely early is good in a moment, and so is one after a check that crashed.
-_NOT_KEPT = frozenset({"not_yet_valid", "issued_in_future", "check_failed"})
-# Some servers (Ory Hydra among them) say "access_token".
-_USES = frozenset({"access", "access_token"})
+    from tokenward.shared_cache import Revocations
 
 
 class IntrospectionVerifier:
@@ -100,7 +93,8 @@ class IntrospectionVerifier:
                 msg = f"{name} is a number, 0 or more"
                 raise ConfigurationError(msg)
         self.client = client
-        self._policy = ClaimsPolicy(
+        self.issuer = issuer if isinstance(issuer, str) else client.issuer or client.shown_endpoint
+        policy = ClaimsPolicy(
             audience=audience,
             issuer=issuer,
             leeway=leeway,
@@ -108,27 +102,26 @@ class IntrospectionVerifier:
             roles_claim=roles_claim,
             check=check,
         )
-        self.issuer = issuer if isinstance(issuer, str) else client.issuer or client.shown_endpoint
-        self._ttl = ttl
-        self._negative_ttl = negative_ttl
-        self._stale_if_error = stale_if_error
+        verdicts = Verdicts(
+            policy,
+            issuer=self.issuer,
+            ttl=ttl,
+            negative_ttl=negative_ttl,
+            stale_if_error=stale_if_error,
+            clock=clock,
+        )
+        self._asks_always = ttl == 0
         self._max_token_bytes = max_token_bytes
         self._clock = clock
-        self._on_event = on_event
-        report = None if on_event is None else self._report
+        self._events = Events(on_event, self.issuer)
+        self._answers = Answers(client, verdicts, clock=clock, events=self._events)
         self._cache: LookupCache[Principal] = LookupCache(
-            max_entries=max_entries, clock=clock, report=report
+            max_entries=max_entries, clock=clock, report=self._report if self._events else None
         )
-        self._shared_hits = 0
-        self._shared_errors = 0
-        self._shared: SharedAnswers | None = None
         self._revocations: Revocations | None = None
+        self._listening: Listening | None = None
         if shared_cache is not None or revocation_bus is not None:
             self._share(shared_cache, revocation_bus)
-        self._listens = revocation_bus is not None
-        self._end_listening: Callable[[], None] | None = None
-        self._listening = threading.Lock()
-        self._circuit_open = False
         if on_event is not None:
             # So that nothing is asked, on the path of every request, when nobody observes.
             self.verify = self._verify_observed  # type: ignore[method-assign]
@@ -136,9 +129,9 @@ class IntrospectionVerifier:
 
     def after_fork(self) -> None:
         """Start over: the parent's subscription, and what it would have taken away, are gone."""
-        self._listening = threading.Lock()
-        if self._listens:
-            self._end_listening = None
+        self._answers.after_fork()
+        if self._listening is not None:
+            self._listening.after_fork()
             self._cache.after_fork()  # its lock may be held by a thread of the parent's
             self._cache.expire()
 
@@ -170,8 +163,16 @@ class IntrospectionVerifier:
         Raises:
             InvalidToken: The cached decision is a refusal, or the token is malformed.
         """
-        check_token(token, max_bytes=self._max_token_bytes)
-        return self._cache.cached(_key(token))
+        started = time.perf_counter()
+        try:
+            check_token(token, max_bytes=self._max_token_bytes)
+            principal = self._cache.cached(_key(token))
+        except AuthError as refusal:
+            self._decided(outcome_of(refusal), started)
+            raise
+        if principal is not None:
+            self._decided("ok", started)
+        return principal
 
     def invalidate(self, token: str) -> None:
         """Forget ``token``, here, in the shared cache and in the processes on the bus.
@@ -179,10 +180,14 @@ class IntrospectionVerifier:
         The next request asks, and a look-up under way is not stored. Never raises: what cannot be
         reached keeps its answer for ``ttl`` at most.
         """
-        key = _key(token)
-        self._cache.invalidate(key)
+        try:
+            key = _key(token)
+        except InvalidToken:
+            return  # nothing is known of what is no token
         if self._revocations is not None:
             self._revocations.publish(key)
+        # Afterwards: who looks it up in between may still find it in the shared cache.
+        self._cache.invalidate(key)
 
     def clear(self) -> None:
         """Forget every token, in this process."""
@@ -191,15 +196,19 @@ class IntrospectionVerifier:
     def stats(self) -> CacheStats:
         """Return what the caches did so far."""
         return replace(
-            self._cache.stats(), shared_hits=self._shared_hits, shared_errors=self._shared_errors
+            self._cache.stats(),
+            upstream_calls=self._answers.upstream_calls,
+            upstream_errors=self._answers.upstream_errors,
+            shared_hits=self._answers.shared_hits,
+            shared_errors=self._answers.shared_errors,
         )
 
     def close(self) -> None:
-        """Close idle connections, and stop listening for revocations."""
-        with self._listening:
-            end, self._end_listening = self._end_listening, None
-        if end is not None:
-            end()
+        """Close idle connections, and stop listening for revocations; verifying starts anew."""
+        if self._listening is not None:
+            self._listening.end()
+            # Nobody takes away any more what is kept.
+            self._cache.expire()
         self.client.close()
 
     def __reduce__(self) -> NoReturn:
@@ -210,160 +219,56 @@ class IntrospectionVerifier:
         self, shared_cache: SharedCache | None, revocation_bus: RevocationBus | None
     ) -> None:
         # It brings cryptography along, which nobody else here needs.
-        from tokenward import shared_cache as shared  # noqa: PLC0415
+        from tokenward.shared_cache import Revocations  # noqa: PLC0415
 
+        failed = self._answers.shared_failed
+        revocations = Revocations(shared_cache, revocation_bus, clock=self._clock, failed=failed)
+        self._revocations = revocations
         if shared_cache is not None:
-            self._shared = shared.SharedAnswers(
-                shared_cache,
-                endpoint=self.client.server_name,
-                client=self.client.client_name,
-                failed=self._shared_failed,
+            self._answers.share(shared_cache)
+        if revocation_bus is not None:
+            forget, missed = self._cache.invalidate, self._cache.expire
+            self._listening = Listening(
+                lambda: revocations.subscribe(forget, missed=missed), failed=failed
             )
-        self._revocations = shared.Revocations(
-            shared_cache, revocation_bus, clock=self._clock, failed=self._shared_failed
-        )
 
     def _verify_observed(self, token: str, /, *, live: bool = False) -> Principal:
         started = time.perf_counter()
-        outcome = "ok"
+        outcome = "interrupted"
         try:
             key = _key(token)
-            principal = None if live or self._ttl == 0 else self._cache.cached(key)
-            return self._look_up(key, token, live=live) if principal is None else principal
+            principal = None if live or self._asks_always else self._cache.cached(key)
+            if principal is None:
+                principal = self._look_up(key, token, live=live)
+            outcome = "ok"
         except AuthError as error:
             outcome = outcome_of(error)
             raise
         finally:
-            self._emit("verify", outcome, seconds=time.perf_counter() - started)
+            self._decided(outcome, started)
+        return principal
 
     def _look_up(self, key: bytes, token: str, *, live: bool) -> Principal:
         check_token(token, max_bytes=self._max_token_bytes)
-        if self._listens and self._end_listening is None:
-            self._listen()
+        if self._listening is not None:
+            self._listening.begin()
         # With ttl=0 even an answer under way may have been given before this request came.
-        live = live or self._ttl == 0
-        if not live and self._on_event is None:
+        live = live or self._asks_always
+        if not live and not self._events:
             principal = self._cache.cached(key)
             if principal is not None:
                 return principal
-        return self._cache.look_up(
-            key,
-            partial(self._load, token, key, live=live),
-            patience=self.client.timeout,
-            live=live,
-        )
+        load = partial(self._answers.load, token, key, live=live)
+        # Others may wait for this thread: they must not wait for an observer that blocks.
+        patience = 0.0 if self.client.hangs else self.client.timeout
+        with self._events.held():
+            return self._cache.look_up(key, load, patience=patience, live=live)
 
-    def _listen(self) -> None:
-        with self._listening:
-            if self._end_listening is None and self._revocations is not None:
-                self._end_listening = self._revocations.subscribe(
-                    self._cache.invalidate, missed=self._cache.expire
-                )
-
-    def _load(self, token: str, key: bytes, *, live: bool) -> Entry[Principal]:
-        shared = self._shared
-        if shared is None:
-            return self._ask(token)[0]
-        found = None if live else self._find(shared, key)
-        if found is not None and found.state(self._clock()) is State.FRESH:
-            return found
-        try:
-            entry, claims = self._ask(token)
-        except AuthServiceUnavailable:
-            now = self._clock()
-            if found is None or found.state(now) is State.GONE:
-                raise
-            self._cache.stale_served += now >= found.ends
-            found.back_off(now)
-            return found
-        lasts = entry.stale_until - self._clock()
-        # Acceptances only: with refusals, a flood of made-up tokens would fill it.
-        if entry.refusal is None and lasts > 0:
-            shared.put(key, claims, asked_at=entry.stored, ttl=lasts)
-        elif live or found is not None:
-            # What stands there was said earlier. Elsewhere nothing does: it was looked up just now.
-            shared.drop(key)
-        return entry
-
-    def _find(self, shared: SharedAnswers, key: bytes) -> Entry[Principal] | None:
-        answer = shared.get(key)
-        entry = None if answer is None else self._entry(answer.claims, answer.asked_at)
-        if entry is None or entry.state(self._clock()) is State.GONE:
-            self._emit("cache", "shared.miss")
-            return None
-        self._shared_hits += 1
-        self._emit("cache", "shared.hit")
-        return entry
-
-    def _ask(self, token: str) -> tuple[Entry[Principal], Mapping[str, Any]]:
-        # The life of an answer is counted from before the question: a token revoked while the
-        # answer travels is noticed within ttl all the same.
-        asked_at = self._clock()
-        started = time.perf_counter()
-        outcome = "ok"
-        self._cache.upstream_calls += 1
-        try:
-            answer = self.client.ask(token)
-        except AuthServiceUnavailable as error:
-            self._cache.upstream_errors += 1
-            outcome = error.reason
-            raise
-        except InvalidToken as refusal:
-            outcome = refusal.reason
-            return self._refused(refusal, asked_at), {}
-        finally:
-            self._emit("upstream", outcome, seconds=time.perf_counter() - started)
-            self._watch_circuit()
-        return self._entry(answer.claims, asked_at, storable=answer.storable), answer.claims
-
-    def _entry(
-        self, claims: Mapping[str, Any], asked_at: float, *, storable: bool = True
-    ) -> Entry[Principal]:
-        try:
-            principal = self._judge(claims, self._clock())
-        except InvalidToken as refusal:
-            return self._refused(refusal, asked_at, storable=storable)
-        if not storable:
-            return Entry(principal, stored=asked_at, ends=asked_at)
-        ends = asked_at + self._ttl
-        due = ends - self._ttl * REFRESH_AHEAD
-        stale_until = ends + self._stale_if_error
-        exp = principal.expires_at
-        if exp is not None:
-            ends, stale_until = min(ends, exp), min(stale_until, exp)
-        return Entry(
-            principal, stored=asked_at, ends=ends, fresh_until=due, stale_until=stale_until
-        )
-
-    def _refused(
-        self, refusal: InvalidToken, asked_at: float, *, storable: bool = True
-    ) -> Entry[Principal]:
-        keep = storable and refusal.reason not in _NOT_KEPT
-        ends = asked_at + self._negative_ttl if keep else asked_at
-        return Entry(None, stored=asked_at, ends=ends, refusal=refusal)
-
-    def _judge(self, claims: Mapping[str, Any], now: float) -> Principal:
-        if claims.get("active") is not True:
-            hint = "the server says inactive: expired, revoked, or not one of its own"
-            raise InvalidToken(hint, reason="inactive")
-        _refuse_other_types(claims)
-        self._policy.check_claims(claims, now=now)
-        return self._policy.principal(claims, issuer=self.issuer)
-
-    def _emit(self, kind: str, outcome: str, *, seconds: float = 0.0) -> None:
-        emit(self._on_event, kind, self.issuer, outcome, seconds=seconds)
+    def _decided(self, outcome: str, started: float) -> None:
+        self._events.emit("verify", outcome, seconds=time.perf_counter() - started)
 
     def _report(self, what: str) -> None:
-        self._emit("cache", f"process.{what}")
-
-    def _shared_failed(self) -> None:
-        self._shared_errors += 1
-        self._emit("cache", "shared.error")
-
-    def _watch_circuit(self) -> None:
-        if self._on_event is not None and self.client.circuit_open != self._circuit_open:
-            self._circuit_open = not self._circuit_open
-            self._emit("breaker", "opened" if self._circuit_open else "closed")
+        self._events.emit("cache", f"process.{what}")
 
 
 # A copy costs less than a new one, which OpenSSL has to look up.
@@ -378,12 +283,3 @@ def _key(token: str) -> bytes:
     except (AttributeError, UnicodeEncodeError):
         hint = "the token is not a string of visible ASCII characters"
         raise InvalidToken(hint, reason="malformed") from None
-
-
-def _refuse_other_types(claims: Mapping[str, Any]) -> None:
-    token_type = claims.get("token_type")
-    if token_type is not None and str(token_type).lower() != "bearer":
-        hint = f"expected the token_type Bearer, got {shown(token_type)}"
-        raise InvalidToken(hint, reason="wrong_type")
-    # Servers that introspect refresh and ID tokens as active say so in members of their own.
-    refuse_other_kinds(claims, uses=_USES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from tokenward.errors import ConfigurationError, InvalidToken, TokenExpired
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tokenward.protocols import Clock
     from tokenward.repositories import TokenRepository, UserRepository
     from tokenward.schemas import User
+    from tokenward.shared_cache import Revocations
 
 FIRST_PARTY_CLIENT_ID = "tokenward"
 """The ``client_id`` of tokens from a login that no client vouched for (RFC 9068, section 2.2)."""
@@ -43,6 +45,7 @@ class AccessTokens:
         lifetime: Seconds; a client may have one of its own.
         claims: Returns more claims for a user's tokens.
         asked_about: Further sets of audiences that somebody may ask about.
+        revocations: What takes revoked tokens out of the caches of others.
         clock: Returns seconds since the epoch.
 
     Attributes:
@@ -63,6 +66,7 @@ class AccessTokens:
         lifetime: int,
         claims: ClaimsHook | None = None,
         asked_about: Iterable[frozenset[str]] = (),
+        revocations: Revocations | None = None,
         clock: Clock = time.time,
     ) -> None:
         if type(lifetime) is not int or lifetime < 1:
@@ -74,6 +78,7 @@ class AccessTokens:
         self._audience = audience
         self._lifetime = lifetime
         self._claims = claims
+        self._revocations = revocations
         self._clock = clock
         if not self.own:
             raise ConfigurationError("audience must name whom the tokens are for.")
@@ -138,14 +143,22 @@ class AccessTokens:
             raise TokenExpired("expired by the issuer's own clock")
         return principal
 
-    def revoke(self, principal: Principal) -> None:
-        """End the token of a verified principal, for every process that uses the same store.
+    def revoke(self, principal: Principal, token: str) -> None:
+        """End a token, for every process that uses the same store, cache or bus.
+
+        Args:
+            principal: What `verify` made of it.
+            token: The token itself.
 
         Raises:
-            AuthServiceUnavailable: The store is busy or down.
+            AuthServiceUnavailable: The store is busy or down. A cache or a bus that is down is
+                logged, and who knows the token already serves it for a ``ttl`` at most.
         """
         claims = principal.claims
         self._tokens.revoke(claims["jti"], claims["exp"] + _LONGEST_LEEWAY)
+        # Not before the store has it: who forgets the token asks us again at once.
+        if self._revocations is not None:
+            self._revocations.publish(sha256(token.encode()).digest())
 
     def _verifier(self, audiences: frozenset[str]) -> LocalVerifier:
         return LocalVerifier(

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import copy
-import logging
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tokenward._audit import audit
-from tokenward._log import OncePerMinute
+from tokenward._events import Events
 from tokenward.clients import Client, Clients
-from tokenward.errors import (
-    AuthError,
-    AuthServiceUnavailable,
-    ConfigurationError,
-    InvalidCredentials,
-    InvalidRequest,
-    InvalidToken,
-    RegistrationClosed,
-    UserNotFound,
-)
+from tokenward.errors import ConfigurationError, InvalidToken, UserNotFound
 from tokenward.schemas import (
     MIN_PASSWORD_CHARACTERS,
     IntrospectResponse,
@@ -30,19 +20,19 @@ from tokenward.schemas import (
     PublicUser,
     RegisterRequest,
     User,
-    read_members,
 )
 from tokenward.service.access_tokens import FIRST_PARTY_CLIENT_ID, AccessTokens, ClaimsHook
-from tokenward.service.introspection import answer_for
+from tokenward.service.accounts import Accounts
+from tokenward.service.introspection import state_of
+from tokenward.service.logins import log_in
 from tokenward.service.metadata import check_issuer, metadata_of
+from tokenward.service.readiness import is_ready
+from tokenward.shared_cache import Revocations
 
 if TYPE_CHECKING:
     from tokenward.keys import KeyRing
-    from tokenward.protocols import Clock
+    from tokenward.protocols import Clock, OnEvent, RevocationBus, SharedCache
     from tokenward.repositories import TokenRepository, UserRepository
-
-_logger = logging.getLogger("tokenward.service")
-_seldom = OncePerMinute(_logger)
 
 
 class AuthService:
@@ -63,6 +53,10 @@ class AuthService:
         access_token_lifetime: Seconds; a client may have one of its own.
         password_min_length: Characters of a new password, at least 6.
         registration: Whether people may register themselves.
+        shared_cache: The one in which resource servers share answers: what is revoked here is
+            marked there.
+        revocation_bus: The one that resource servers listen to: they hear of what is revoked here.
+        on_event: Receives an `Event` for each login. What it raises is dropped.
         claims: Returns more claims for a user's tokens, ``scope`` among them.
         clock: Returns seconds since the epoch.
 
@@ -87,15 +81,15 @@ class AuthService:
         access_token_lifetime: int = 900,
         password_min_length: int = MIN_PASSWORD_CHARACTERS,
         registration: Literal["closed", "open"] = "closed",
+        shared_cache: SharedCache | None = None,
+        revocation_bus: RevocationBus | None = None,
+        on_event: OnEvent | None = None,
         claims: ClaimsHook | None = None,
         clock: Clock = time.time,
     ) -> None:
-        if type(password_min_length) is not int or password_min_length < MIN_PASSWORD_CHARACTERS:
-            raise ConfigurationError(
-                f"password_min_length is a number of at least {MIN_PASSWORD_CHARACTERS}."
-            )
-        if registration not in ("closed", "open"):
-            raise ConfigurationError(f"registration is 'closed' or 'open', not {registration!r}.")
+        self._accounts = Accounts(
+            password_min_length=password_min_length, registration=registration, clock=clock
+        )
         self.keys = keys
         self.tokens = tokens
         self.issuer = check_issuer(issuer)
@@ -106,8 +100,7 @@ class AuthService:
         self.access_token_lifetime = access_token_lifetime
         self.clock = clock
         self._users = users
-        self._password_min_length = password_min_length
-        self._registration = registration
+        self._events = Events(on_event, issuer)
         self._access = AccessTokens(
             users,
             keys=keys,
@@ -117,6 +110,7 @@ class AuthService:
             lifetime=access_token_lifetime,
             claims=claims,
             asked_about=[c.audiences for c in self.clients if c.audiences is not None],
+            revocations=self._revocations(shared_cache, revocation_bus),
             clock=clock,
         )
         users.issue = self.issue
@@ -148,12 +142,7 @@ class AuthService:
             UserAlreadyExists: The username or the e-mail address is taken.
             AuthServiceUnavailable: The store or the hashing is busy or down.
         """
-        if self._registration != "open":
-            raise RegistrationClosed("registration is 'closed'; an operator can add the user")
-        self._check_password(request.password)
-        user = self._users.create(request)
-        audit("user_registered", self.clock(), subject=user.id, username=user.username, peer=peer)
-        return user
+        return self._accounts.register(self._users, request, peer=peer)
 
     def create_user(
         self,
@@ -172,9 +161,9 @@ class AuthService:
             AuthServiceUnavailable: The store or the hashing is busy or down.
         """
         members = {"username": username, "email": email, "password": password}
-        request = read_members(RegisterRequest, members)
-        self._check_password(request.password)
-        return self._users.create(request, roles=roles, email_verified=email_verified)
+        return self._accounts.create(
+            self._users, members, roles=roles, email_verified=email_verified
+        )
 
     def login_user(
         self, request: LoginRequest, *, client: Client | None = None, peer: str | None = None
@@ -194,16 +183,10 @@ class AuthService:
             InvalidRequest: The password is not a string of 1 to 1,024 bytes.
             AuthServiceUnavailable: The store or the hashing is busy or down.
         """
-        user = self._users.verify_credentials(request)
-        known = {"client_id": client.client_id if client else None, "peer": peer}
-        if user is None:
-            audit("login_failed", self.clock(), username=request.username, **known)
-            raise InvalidCredentials
-        token = self.issue(user, client=client)
-        audit("login_ok", self.clock(), subject=user.id, **known)
-        return LoginResponse(
-            access_token=token, expires_in=self._access.lifetime_for(client), user=user.public()
-        )
+        with self._events.timed("login"):
+            return log_in(
+                self._users, self._access, request, client=client, peer=peer, now=self.clock()
+            )
 
     def issue(self, user: User, *, client: Client | None = None) -> str:
         """Return an access token for ``user`` (RFC 9068, section 2).
@@ -227,6 +210,9 @@ class AuthService:
     ) -> LogoutResponse:
         """End an access token at once; the next use of it, logging out included, is refused.
 
+        Resource servers that share our cache or listen to our bus forget it. Neither being down
+        changes anything here; it is logged, once a minute.
+
         Args:
             token: The access token.
             refresh_token: Ended with it. One that is not known here ends nothing, and alone it
@@ -241,7 +227,7 @@ class AuthService:
             what = "no token" if refresh_token is None else "an unknown refresh token"
             raise InvalidToken(f"{what} to log out with; send the access token")
         principal = self._access.verify(token)
-        self._access.revoke(principal)
+        self._access.revoke(principal, token)
         jti = principal.claims["jti"]
         audit("logout", self.clock(), subject=principal.subject, jti=jti, peer=peer)
         return LogoutResponse()
@@ -268,14 +254,7 @@ class AuthService:
         Raises:
             AuthServiceUnavailable: The store is down. Nothing else is raised.
         """
-        audiences = None if client is None else client.audiences
-        try:
-            principal = self._access.verify(token, audiences=audiences)
-        except AuthServiceUnavailable:
-            raise
-        except AuthError:
-            return IntrospectResponse(active=False)
-        return answer_for(principal)
+        return state_of(self._access, token, audiences=client.audiences if client else None)
 
     def public_jwks(self) -> dict[str, Any]:
         """Return the JWK Set that others verify our tokens with (RFC 7517, section 5)."""
@@ -287,17 +266,16 @@ class AuthService:
 
     def ready(self) -> bool:
         """Tell whether our own stores and keys can be used."""
-        try:
-            self._users.get_by_id("")
-            self.tokens.is_revoked("ready")
-            _ = self.keys.current
-        except Exception as error:  # noqa: BLE001 - a store of your own may raise anything
-            why = error.hint if isinstance(error, AuthError) else type(error).__name__
-            _seldom.log(logging.ERROR, ("not ready",), "Not ready: %s", why)
-            return False
-        return True
+        return is_ready(self._users, self.tokens, self.keys)
 
-    def _check_password(self, password: str) -> None:
-        if len(password) < self._password_min_length:
-            text = f"must have at least {self._password_min_length} characters"
-            raise InvalidRequest({"password": text})
+    def _revocations(
+        self, cache: SharedCache | None, bus: RevocationBus | None
+    ) -> Revocations | None:
+        if cache is None and bus is None:
+            return None
+        return Revocations(
+            cache,
+            bus,
+            clock=self.clock,
+            failed=lambda: self._events.emit("cache", "shared.error"),
+        )

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tokenward.errors import AuthError, AuthServiceUnavailable
 from tokenward.principal import thaw
 from tokenward.schemas import IntrospectResponse
 
 if TYPE_CHECKING:
     from tokenward.principal import Principal
+    from tokenward.service.access_tokens import AccessTokens
+
+
+def state_of(
+    access: AccessTokens, token: str, *, audiences: frozenset[str] | None
+) -> IntrospectResponse:
+    """Return the state of a token; see `AuthService.introspect_token`."""
+    try:
+        principal = access.verify(token, audiences=audiences)
+    except AuthServiceUnavailable:
+        raise
+    except AuthError:
+        return IntrospectResponse(active=False)
+    return answer_for(principal)
 
 
 def answer_for(principal: Principal) -> IntrospectResponse:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenward.testing.doubles import FakeClock, StubVerifier
     from tokenward.testing.fake_server import FakeAuthorizationServer
+    from tokenward.testing.shared import MemoryRevocationBus, MemorySharedCache
     from tokenward.testing.signin import login_as, override_authenticator
 
 __all__ = [
     "FakeAuthorizationServer",
     "FakeClock",
+    "MemoryRevocationBus",
+    "MemorySharedCache",
     "StubVerifier",
     "login_as",
     "override_authenticator",
@@ -26,6 +29,8 @@ __all__ = [
 _HOME_OF = {
     "FakeAuthorizationServer": "tokenward.testing.fake_server",
     "FakeClock": "tokenward.testing.doubles",
+    "MemoryRevocationBus": "tokenward.testing.shared",
+    "MemorySharedCache": "tokenward.testing.shared",
     "StubVerifier": "tokenward.testing.doubles",
     "login_as": "tokenward.testing.signin",
     "override_authenticator": "tokenward.testing.signin",

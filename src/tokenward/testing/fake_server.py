@@ -18,17 +18,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import secrets
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote_plus, urlsplit
 
 from tokenward import _jose
+from tokenward.testing._fake_client import KnownClient
+from tokenward.testing._fake_script import Failure, Script
 from tokenward.testing._loopback import Answer, LoopbackServer, RecordedRequest
 
 if TYPE_CHECKING:
@@ -38,37 +36,39 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeAuthorizationServer", "RecordedRequest"]
 
+_TOKEN = "/token"  # noqa: S105 - a path
 _INTROSPECT = "/introspect"
+_LIFETIME = 300
 _JWKS = "/.well-known/jwks.json"
+_SIGNED = "application/token-introspection+jwt"
 _METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
-
-
-@dataclass(slots=True)
-class _Failure:
-    status: int | None
-    times: int
-    delay: float
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class FakeAuthorizationServer:
     """Issues tokens and serves keys, metadata and introspection; a context manager, thread-safe.
 
-    It serves RFC 8414 and OpenID Connect metadata, a JWK Set, and RFC 7662 introspection to a
-    client that authenticates with ``client_secret_basic`` or ``client_secret_post``.
+    It serves RFC 8414 and OpenID Connect metadata, a JWK Set, and to its one client RFC 7662
+    introspection and tokens by the grant ``client_credentials`` (RFC 6749, section 4.4). The client
+    authenticates with ``client_secret_basic``, ``client_secret_post`` or ``private_key_jwt``.
 
     Args:
-        client_id: The resource server's identifier, for introspection.
+        client_id: The client's identifier.
         client_secret: Its secret.
+        client_jwk: Its public key as a JWK, for ``private_key_jwt`` (RFC 7523); each assertion is
+            taken once.
         audience: The ``aud`` of the tokens.
         algorithm: What the tokens are signed with; an asymmetric one.
+        expires_in: Seconds that a token lasts, and what the token endpoint says of that; ``None``
+            lets it say nothing.
+        signed_introspection: Whether introspection answers with a JWT (RFC 9701) when the request's
+            ``Accept`` asks for one.
         clock: Seconds since the epoch; a `FakeClock` lets tokens expire at once.
 
     Attributes:
         client_id: As given.
         client_secret: As given.
         audience: As given.
+        expires_in: As given; may be changed.
     """
 
     def __init__(
@@ -76,25 +76,29 @@ class FakeAuthorizationServer:
         *,
         client_id: str = "resource-server",
         client_secret: str = "resource-server-secret",  # noqa: S107 - of a server that is a fake
+        client_jwk: Mapping[str, Any] | None = None,
         audience: str = "api",
         algorithm: str = "ES256",
+        expires_in: float | None = 300,
+        signed_introspection: bool = False,
         clock: Clock = time.time,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
         self.audience = audience
+        self.expires_in = expires_in
+        self._client = KnownClient(client_id, client_secret, client_jwk)
+        self._signed_introspection = signed_introspection
         self._algorithm = algorithm
         self._clock = clock
         self._keys = [_jose.generate_key(algorithm)]
         self._issued: dict[str, dict[str, Any]] = {}
-        self._failures: dict[str, list[_Failure]] = {}
-        self._requests: list[RecordedRequest] = []
+        self._script = Script()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
         self._server: LoopbackServer | None = None
 
     def __enter__(self) -> Self:
-        self._stopping.clear()
+        self._script.stopping.clear()
         self._server = LoopbackServer(self._answer)
         self._server.start()
         return self
@@ -106,7 +110,7 @@ class FakeAuthorizationServer:
         traceback: TracebackType | None,
     ) -> None:
         if self._server is not None:
-            self._stopping.set()
+            self._script.stopping.set()
             self._server.stop()
             self._server = None
 
@@ -119,6 +123,11 @@ class FakeAuthorizationServer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
+    def token_endpoint(self) -> str:
+        """The URL of the token endpoint (RFC 6749, section 3.2)."""
+        return self.issuer + _TOKEN
+
+    @property
     def introspection_endpoint(self) -> str:
         """The URL of RFC 7662 introspection."""
         return self.issuer + _INTROSPECT
@@ -129,13 +138,18 @@ class FakeAuthorizationServer:
         return self.issuer + _JWKS
 
     def token(
-        self, *, opaque: bool = False, expires_in: float = 300, typ: str = "at+jwt", **claims: Any
+        self,
+        *,
+        opaque: bool = False,
+        expires_in: float | None = None,
+        typ: str = "at+jwt",
+        **claims: Any,
     ) -> str:
         """Issue a token.
 
         Args:
             opaque: Make a random string that only introspection understands, not a JWT.
-            expires_in: Seconds until it expires; negative for one that has.
+            expires_in: Seconds until it expires; negative for one that has. Default: the server's.
             typ: The JWT's ``typ``.
             claims: Claims to add or replace; ``None`` leaves one out.
 
@@ -143,6 +157,8 @@ class FakeAuthorizationServer:
             The token; without claims of yours an access token (RFC 9068) for ``user-1``.
         """
         now = int(self._clock())
+        if expires_in is None:
+            expires_in = _LIFETIME if self.expires_in is None else self.expires_in
         defaults = {
             "iss": self.issuer,
             "sub": "user-1",
@@ -195,25 +211,19 @@ class FakeAuthorizationServer:
             headers: Headers of the failing answer, such as ``Retry-After``.
             body: Its body.
         """
-        failure = _Failure(status, times, delay, dict(headers or {}), body)
-        with self._lock:
-            self._failures.setdefault(urlsplit(path).path, []).append(failure)
+        self._script.add(path, Failure(status, times, delay, dict(headers or {}), body))
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
         """Return the requests so far, in order; with a path or URL, those to it."""
-        wanted = None if path is None else urlsplit(path).path
-        with self._lock:
-            return [r for r in self._requests if wanted is None or r.path == wanted]
+        return self._script.requests(path)
 
     def _answer(self, request: RecordedRequest) -> Answer:
-        with self._lock:
-            self._requests.append(request)
-            failure = self._next_failure(request.path)
-        if failure is not None:
-            self._stopping.wait(failure.delay)
-            if failure.status is not None:
-                return Answer(failure.status, failure.body, failure.headers)
+        failed = self._script.play(request)
+        if failed is not None:
+            return failed
         match request.method, request.path:
+            case "POST", path if path == _TOKEN:
+                return self._grant(request)
             case "POST", path if path == _INTROSPECT:
                 return self._introspect(request)
             case "GET", path if path == _JWKS:
@@ -224,51 +234,83 @@ class FakeAuthorizationServer:
                 return Answer.json(200, self._metadata())
         return Answer.json(404, {"error": "not_found"})
 
-    def _next_failure(self, path: str) -> _Failure | None:
-        queue = self._failures.get(path, [])
-        while queue:
-            if queue[0].times > 0:
-                queue[0].times -= 1
-                return queue[0]
-            queue.pop(0)
-        return None
+    def _grant(self, request: RecordedRequest) -> Answer:
+        if not self._is_our_client(request):
+            return _invalid_client("token")
+        form = request.form
+        if form.get("grant_type") != "client_credentials":
+            return Answer.json(400, {"error": "unsupported_grant_type"})
+        token = self.token(
+            sub=self.client_id,
+            client_id=self.client_id,
+            aud=form.get("resource") or form.get("audience") or self.audience,
+            scope=form.get("scope"),
+        )
+        said = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            "scope": form.get("scope"),
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        return Answer.json(200, said, Cache_Control="no-store")
 
     def _introspect(self, request: RecordedRequest) -> Answer:
         if not self._is_our_client(request):
-            return Answer.json(
-                401, {"error": "invalid_client"}, WWW_Authenticate='Basic realm="introspection"'
-            )
+            return _invalid_client("introspection")
         if "token" not in request.form:
             return Answer.json(400, {"error": "invalid_request"})
         with self._lock:
-            claims = self._issued.get(request.form["token"])
+            claims, key = self._issued.get(request.form["token"]), self._keys[0]
         expires_at = (claims or {}).get("exp")
         expired = isinstance(expires_at, int | float) and self._clock() >= expires_at
-        if claims is None or expired:
-            return Answer.json(200, {"active": False})
-        return Answer.json(200, {"token_type": "Bearer", **claims, "active": True})
+        said: dict[str, Any] = {"active": False}
+        if claims is not None and not expired:
+            said = {"token_type": "Bearer", **claims, "active": True}
+        if not self._signed_introspection or _SIGNED not in request.headers.get("accept", ""):
+            return Answer.json(200, said)
+        # RFC 9701, section 5.
+        answer = {
+            "iss": self.issuer,
+            "aud": self.client_id,
+            "iat": int(self._clock()),
+            "token_introspection": said,
+        }
+        signed = _jose.sign(answer, key, typ="token-introspection+jwt")
+        return Answer(200, signed.encode(), {"Content-Type": _SIGNED})
 
     def _is_our_client(self, request: RecordedRequest) -> bool:
-        ours = (self.client_id, self.client_secret)
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return (request.form.get("client_id"), request.form.get("client_secret")) == ours
-        try:
-            client_id, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
-        return (unquote_plus(client_id), unquote_plus(secret)) == ours
+        audiences = {self.issuer, self.issuer + request.path}
+        return self._client.sent(request, audiences=audiences, now=self._clock())
 
     def _metadata(self) -> dict[str, Any]:
+        signed = (
+            {"introspection_signing_alg_values_supported": [self._algorithm]}
+            if self._signed_introspection
+            else {}
+        )
         return {
             "issuer": self.issuer,
+            "token_endpoint": self.token_endpoint,
+            **_authenticated_by("token_endpoint", self._client.methods),
+            "grant_types_supported": ["client_credentials"],
             "introspection_endpoint": self.introspection_endpoint,
-            "introspection_endpoint_auth_methods_supported": [
-                "client_secret_basic",
-                "client_secret_post",
-            ],
+            **_authenticated_by("introspection_endpoint", self._client.methods),
+            **signed,
             "jwks_uri": self.jwks_uri,
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self._algorithm],
         }
+
+
+def _invalid_client(realm: str) -> Answer:
+    return Answer.json(401, {"error": "invalid_client"}, WWW_Authenticate=f'Basic realm="{realm}"')
+
+
+def _authenticated_by(endpoint: str, methods: list[str]) -> dict[str, list[str]]:
+    """Return what metadata says of how clients authenticate (RFC 8414, section 2)."""
+    members = {f"{endpoint}_auth_methods_supported": methods}
+    if "private_key_jwt" in methods:
+        members[f"{endpoint}_auth_signing_alg_values_supported"] = sorted(_jose.ASYMMETRIC)
+    return members

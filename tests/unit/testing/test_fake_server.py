@@ -26,9 +26,10 @@ def get(url):
         return json.load(answer)
 
 
-def post(url, form, *, basic=None):
+def post(url, form, *, basic=None, accept="application/json"):
     """Return status, headers and body of a form POST."""
     request = urllib.request.Request(url, urllib.parse.urlencode(form).encode())  # noqa: S310
+    request.add_header("Accept", accept)
     if basic is not None:
         request.add_header("Authorization", "Basic " + base64.b64encode(basic.encode()).decode())
     try:
@@ -67,6 +68,13 @@ def test_metadata_names_the_endpoints(server, name):
     assert document["issuer"] == server.issuer
     assert document["jwks_uri"] == server.jwks_uri
     assert document["introspection_endpoint"] == server.introspection_endpoint
+    assert document["token_endpoint"] == server.token_endpoint
+    assert document["grant_types_supported"] == ["client_credentials"]
+    for endpoint in ("token_endpoint", "introspection_endpoint"):
+        methods = ["client_secret_basic", "client_secret_post"]
+        assert document[f"{endpoint}_auth_methods_supported"] == methods
+        assert f"{endpoint}_auth_signing_alg_values_supported" not in document
+    assert "introspection_signing_alg_values_supported" not in document
 
 
 def test_a_token_verifies_with_the_published_keys(server):
@@ -315,3 +323,198 @@ def test_it_signs_with_the_algorithm_it_is_told(algorithm):
         assert _jose.parse(server.token()).alg == algorithm
         document = get(server.issuer + "/.well-known/openid-configuration")
         assert document["id_token_signing_alg_values_supported"] == [algorithm]
+
+
+def credentials(server, **fields):
+    """Return a form with the client's credentials."""
+    return {"client_id": server.client_id, "client_secret": server.client_secret, **fields}
+
+
+def grant(server, **fields):
+    """Return what the token endpoint says to its client."""
+    form = credentials(server, grant_type="client_credentials", **fields)
+    status, headers, body = post(server.token_endpoint, form)
+    assert (status, headers["Cache-Control"]) == (200, "no-store")
+    return json.loads(body)
+
+
+def test_the_token_endpoint_issues_tokens_to_its_client(server, introspect):
+    """By the grant client_credentials: for the client itself, and introspection knows them."""
+    said = grant(server)
+    assert {"access_token", "token_type", "expires_in"} == said.keys()
+    assert (said["token_type"], said["expires_in"]) == ("Bearer", 300)
+    claims = verified(server, said["access_token"]).claims
+    assert (claims["sub"], claims["client_id"]) == (server.client_id, server.client_id)
+    assert claims["aud"] == server.audience
+    assert claims["exp"] - claims["iat"] == 300
+    assert "scope" not in claims
+    assert introspect(said["access_token"])["active"] is True
+
+
+def test_a_token_is_for_what_was_asked(server):
+    """Scope and audience are those of the request; resource wins over audience (RFC 8707)."""
+    said = grant(server, scope="a b", audience="other")
+    claims = verified(server, said["access_token"]).claims
+    assert (said["scope"], claims["scope"], claims["aud"]) == ("a b", "a b", "other")
+    said = grant(server, audience="other", resource="https://api.example")
+    assert verified(server, said["access_token"]).claims["aud"] == "https://api.example"
+
+
+def test_the_lifetime_is_the_tests_to_choose(server):
+    """It holds for tokens of both kinds; None lets the token endpoint say nothing of it."""
+    server.expires_in = 10
+    assert grant(server)["expires_in"] == 10
+    claims = verified(server, server.token()).claims
+    assert claims["exp"] - claims["iat"] == 10
+    server.expires_in = None
+    said = grant(server)
+    assert "expires_in" not in said
+    claims = verified(server, said["access_token"]).claims
+    assert claims["exp"] - claims["iat"] == 300
+
+
+@pytest.mark.parametrize("form", [{}, {"grant_type": "password"}])
+def test_there_is_one_grant(server, form):
+    """Any other is refused as RFC 6749, section 5.2, has it."""
+    status, _, body = post(server.token_endpoint, credentials(server, **form))
+    assert (status, json.loads(body)) == (400, {"error": "unsupported_grant_type"})
+
+
+def test_the_token_endpoint_demands_its_client(server):
+    """As introspection does."""
+    form = {"grant_type": "client_credentials"}
+    status, _, body = post(server.token_endpoint, form, basic="resource-server:wrong")
+    assert (status, json.loads(body)) == (401, {"error": "invalid_client"})
+    assert (
+        post(server.token_endpoint, form, basic="resource-server:resource-server-secret")[0] == 200
+    )
+
+
+KEY = _jose.generate_key("ES256")
+
+
+def assertion(server, key=KEY, **claims):
+    """Return a form with an assertion (RFC 7523, section 2.2)."""
+    now = int(time.time())
+    payload = {
+        "iss": server.client_id,
+        "sub": server.client_id,
+        "aud": server.issuer,
+        "exp": now + 60,
+        "jti": "first",
+        **claims,
+    }
+    return {
+        "grant_type": "client_credentials",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": _jose.sign({k: v for k, v in payload.items() if v is not None}, key),
+    }
+
+
+@pytest.fixture
+def keyed():
+    """Run a server that knows its client's key."""
+    with FakeAuthorizationServer(client_jwk=_jose.public_jwk(KEY)) as running:
+        yield running
+
+
+def test_a_client_may_authenticate_with_its_key(keyed):
+    """The assertion is addressed to the issuer or the endpoint, and is taken once."""
+    assert post(keyed.token_endpoint, assertion(keyed))[0] == 200
+    assert post(keyed.token_endpoint, assertion(keyed))[0] == 401
+    form = assertion(keyed, aud=keyed.token_endpoint, jti="second")
+    assert post(keyed.token_endpoint, {**form, "client_id": keyed.client_id})[0] == 200
+    form = {**assertion(keyed, jti="third"), "token": keyed.token()}
+    assert json.loads(post(keyed.introspection_endpoint, form)[2])["active"] is True
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "other"},
+        {"sub": "other"},
+        {"sub": None},
+        {"sub": {}},
+        {"aud": "https://other.example"},
+        {"aud": None},
+        {"aud": ["https://other.example"]},
+        {"exp": 1},
+        {"exp": None},
+        {"exp": "soon"},
+        {"jti": None},
+    ],
+)
+def test_an_assertion_says_what_the_rfc_wants(keyed, claims):
+    """RFC 7523, section 3."""
+    status, _, body = post(keyed.token_endpoint, assertion(keyed, **claims))
+    assert (status, json.loads(body)) == (401, {"error": "invalid_client"})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"client_id": "other"},
+        {"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"},
+        {"client_assertion": "a.b.c"},
+        {"client_assertion": "hunter2"},
+    ],
+)
+def test_a_malformed_assertion_is_refused(keyed, fields):
+    """So is one that is sent beside the identifier of another client."""
+    assert post(keyed.token_endpoint, assertion(keyed) | fields)[0] == 401
+
+
+def test_an_assertion_by_another_key_is_refused(keyed, server):
+    """And every one, where no key is registered."""
+    other = _jose.generate_key("ES256")
+    assert post(keyed.token_endpoint, assertion(keyed, other))[0] == 401
+    assert post(server.token_endpoint, assertion(server))[0] == 401
+
+
+def test_metadata_offers_the_key(keyed):
+    """With the algorithms it may sign with."""
+    document = get(keyed.issuer + "/.well-known/oauth-authorization-server")
+    for endpoint in ("token_endpoint", "introspection_endpoint"):
+        assert "private_key_jwt" in document[f"{endpoint}_auth_methods_supported"]
+        assert "ES256" in document[f"{endpoint}_auth_signing_alg_values_supported"]
+
+
+SIGNED = "application/token-introspection+jwt"
+
+
+@pytest.fixture
+def signing():
+    """Run a server that signs what it says of tokens."""
+    with FakeAuthorizationServer(signed_introspection=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_introspection_is_signed_when_asked_for(signing, known):
+    """A JWT for the client that asked, with the answer as a claim (RFC 9701, section 5)."""
+    token = signing.token(sub="alice") if known else "unknown"
+    form = credentials(signing, token=token)
+    status, headers, body = post(signing.introspection_endpoint, form, accept=SIGNED)
+    assert (status, headers["Content-Type"]) == (200, SIGNED)
+    answer = verified(signing, body.decode())
+    assert answer.header["typ"] == "token-introspection+jwt"
+    assert answer.claims.keys() == {"iss", "aud", "iat", "token_introspection"}
+    assert (answer.claims["iss"], answer.claims["aud"]) == (signing.issuer, signing.client_id)
+    assert answer.claims["iat"] <= time.time()
+    said = answer.claims["token_introspection"]
+    assert (said["active"], said.get("sub")) == (known, "alice" if known else None)
+
+
+def test_introspection_is_plain_otherwise(signing, server):
+    """Without the right Accept, or at a server that does not sign."""
+    for running, accept in ((signing, "application/json"), (server, SIGNED)):
+        form = credentials(running, token=running.token())
+        _, headers, body = post(running.introspection_endpoint, form, accept=accept)
+        assert headers["Content-Type"] == "application/json"
+        assert json.loads(body)["active"] is True
+
+
+def test_metadata_says_that_answers_are_signed(signing):
+    """And with what (RFC 9701, section 7)."""
+    document = get(signing.issuer + "/.well-known/oauth-authorization-server")
+    assert document["introspection_signing_alg_values_supported"] == ["ES256"]

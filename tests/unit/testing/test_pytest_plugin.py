@@ -84,6 +84,8 @@ def test_every_public_name_is_there_and_nothing_else():
     assert sorted(tokenward.testing.__all__) == [
         "FakeAuthorizationServer",
         "FakeClock",
+        "MemoryRevocationBus",
+        "MemorySharedCache",
         "StubVerifier",
         "login_as",
         "override_authenticator",

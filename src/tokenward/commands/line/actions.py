@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tokenward._log import shown
@@ -35,14 +35,25 @@ def check_config(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
     return DONE
 
 
-def doctor(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
+def doctor(arguments: Namespace, terminal: Terminal, home: Home) -> int:
     """Reach for everything that the configuration names, and say what to change."""
+    # In a framework's program there is nothing but its configuration to ask about.
+    if getattr(arguments, "issuer", None) is not None:
+        findings, toml = doctors.examine_issuer(arguments.issuer)
+        status = _say_findings(findings, terminal, home)
+        if toml:
+            terminal.say(f"\nTo take its tokens, write, with the names it knows you by:\n\n{toml}")
+        return status
     try:
         _ = home.name
     except ConfigurationError:
         raise ConfigurationError(doctors.HOW_TO_BEGIN) from None
+    return _say_findings(doctors.examine(home), terminal, home)
+
+
+def _say_findings(findings: Iterable[doctors.Finding], terminal: Terminal, home: Home) -> int:
     failed = outage = False
-    for finding in doctors.examine(home):
+    for finding in findings:
         text = home.in_its_words(finding.text)
         terminal.say(f"{finding.level:4} {finding.setting}: {text}")
         if finding.level == "FAIL":

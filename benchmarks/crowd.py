@@ -1,0 +1,165 @@
+"""Many threads at once."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.harness import Result
+from benchmarks.parts import new_token
+
+if TYPE_CHECKING:
+    from benchmarks.upstream import Upstream
+
+THREADS = 32
+"""How many present one token at once."""
+
+LATENCY = 0.02
+"""Seconds for which the endpoint lets them wait for an answer."""
+
+DEADLINE = 0.25
+"""Seconds after which a caller gives a hanging endpoint up."""
+
+HANGS = 30.0
+"""Seconds for which a hanging endpoint says nothing."""
+
+EIGHT = 8
+CALLS = 200_000
+"""How often eight threads together, or one, ask for a token that is cached."""
+
+Ask = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How an endpoint behaves while many ask it about one token.
+
+    Attributes:
+        name: For the table.
+        delay: Seconds until it answers.
+        status: What it answers then.
+        bound: What the time is compared with: its latency, or the callers' deadline.
+    """
+
+    name: str
+    delay: float
+    status: int
+    bound: float
+
+    def url(self, upstream: Upstream) -> str:
+        """Return the URL at which ``upstream`` behaves so."""
+        return upstream.url(delay=self.delay, status=self.status)
+
+
+CASES = (
+    Case("200", LATENCY, 200, LATENCY),
+    Case("503", LATENCY, 503, LATENCY),
+    Case("hanging", HANGS, 200, DEADLINE),
+)
+
+
+def one_cold_token(
+    upstream: Upstream,
+    case: Case,
+    make: Callable[[str], Ask],
+    *,
+    rounds: int,
+    by: str = "",
+    bars: tuple[float, float] | None = None,
+) -> list[Result]:
+    """Have 32 threads ask about a token that nobody knows; count calls, time the last answer.
+
+    Args:
+        upstream: The endpoint.
+        case: How it behaves.
+        make: Returns what each thread calls with the token, given the endpoint's URL; a new one
+            each round, so that nothing is known from the last.
+        rounds: Rounds; the most calls and the median time of them count.
+        by: Who asks; default tokenward.
+        bars: The most calls, and the longest time as a multiple of the case's bound; without
+            them it is somebody else's figure, and one row.
+    """
+    calls, times = [], []
+    seen: set[str] = set()
+    for _ in range(rounds):
+        ask, token = make(case.url(upstream)), new_token()
+        before = upstream.calls()
+        times.append(_together(THREADS, partial(_try, ask, token, seen)))
+        calls.append(upstream.calls() - before)
+    row = f"32 threads, one cold token, upstream {case.name}{by and f': {by}'}"
+    last = statistics.median(times)
+    took = f"{last * 1e3:.1f} ms at {case.bound * 1e3:.0f} ms"
+    ends = f"of {rounds} rounds the most; every thread got {' or '.join(sorted(seen))}"
+    if bars is None:
+        return [Result(row, max(calls), "calls", None, detail=f"{ends}, the last after {took}")]
+    unit = "x deadline" if case.bound == DEADLINE else "x latency"
+    return [
+        Result(row, max(calls), "calls", bars[0], detail=ends),
+        Result(row, last / case.bound, unit, bars[1], detail=took),
+    ]
+
+
+def throughput(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Result]:
+    """Return, for each candidate, how much eight threads do over what one does.
+
+    Args:
+        candidates: What is called, by name.
+        rounds: Rounds; the figure is the median of their ratios.
+    """
+    ones: dict[str, list[float]] = {name: [] for name in candidates}
+    eights: dict[str, list[float]] = {name: [] for name in candidates}
+    order, shuffle = list(candidates.items()), random.Random(0).shuffle  # noqa: S311 - no secret
+    for _ in range(rounds):
+        shuffle(order)
+        for name, call in order:
+            ones[name].append(_together(1, partial(_repeat, call, CALLS)))
+            eights[name].append(_together(EIGHT, partial(_repeat, call, CALLS // EIGHT)))
+    return {
+        name: Result(
+            f"cached verify, 8 threads over 1: {name}",
+            statistics.median(one / eight for one, eight in zip(*pair, strict=True)),
+            "x throughput",
+            None,
+            ">=",
+            " over ".join(f"{CALLS / statistics.median(times):,.0f}" for times in pair[::-1])
+            + " calls a second",
+        )
+        for name, pair in ((name, (ones[name], eights[name])) for name in candidates)
+    }
+
+
+def _together(count: int, work: Callable[[], object]) -> float:
+    """Return the seconds from when ``count`` threads begin ``work`` until the last is done."""
+    barrier = threading.Barrier(count + 1)
+
+    def begin() -> None:
+        barrier.wait()
+        work()
+
+    threads = [threading.Thread(target=begin) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started
+
+
+def _repeat(call: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        call()
+
+
+def _try(ask: Ask, token: str, seen: set[str]) -> None:
+    # What becomes of a failure is part of what is compared.
+    try:
+        seen.add("an answer" if ask(token) else "a refusal")
+    except Exception as error:  # noqa: BLE001 - whatever a peer raises
+        seen.add(type(error).__name__)

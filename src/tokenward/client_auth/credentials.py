@@ -1,0 +1,186 @@
+"""A client's secret by Basic or in the form (RFC 6749, section 2.3.1), or a bearer token."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from urllib.parse import quote_plus
+
+from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
+
+if TYPE_CHECKING:
+    from tokenward.protocols import ClientAuth, Request
+
+# RFC 6749, appendix A.1 and A.2, and beyond ASCII what appendix B encodes: anything but controls.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# RFC 6750, section 2.1.
+B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+class Secretive:
+    """Something that holds a secret, and is in no pickle."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        msg = f"{type(self).__name__} holds a secret and is not pickled: make one in each process"
+        raise TypeError(msg)
+
+
+class ClientSecretBasic(Secretive):
+    """HTTP Basic with the client's identifier and secret (RFC 6749, section 2.3.1).
+
+    Args:
+        client_id: The client identifier.
+        client_secret: The client secret.
+        encoding: ``form`` encodes both as the RFC demands; ``raw`` is for a server that compares
+            what it gets without decoding it.
+
+    Raises:
+        ConfigurationError: Either is empty, not a string or holds control characters, or a raw
+            ``client_id`` holds a colon.
+    """
+
+    __slots__ = ("_authorization", "client_id")
+    methods: Final = ("client_secret_basic",)
+
+    def __init__(
+        self, client_id: str, client_secret: str, *, encoding: Literal["form", "raw"] = "form"
+    ) -> None:
+        self.client_id = checked(client_id, "client_id")
+        checked(client_secret, "client_secret")
+        if encoding == "form":
+            pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+        elif encoding != "raw":
+            raise ConfigurationError('encoding is "form" (RFC 6749) or "raw".')
+        elif ":" in client_id:
+            raise ConfigurationError(
+                'A client_id with a colon cannot be sent raw; use encoding="form".'
+            )
+        else:
+            pair = f"{client_id}:{client_secret}"
+        self._authorization = "Basic " + b64encode(pair.encode()).decode("ascii")
+
+    def apply(self, request: Request, /) -> Request:
+        """Return ``request`` with an ``Authorization: Basic`` header."""
+        return replace(request, headers={**request.headers, "Authorization": self._authorization})
+
+    def __repr__(self) -> str:
+        return f"ClientSecretBasic({self.client_id!r})"
+
+
+class ClientSecretPost(Secretive):
+    """The client's identifier and secret as form fields (RFC 6749, section 2.3.1).
+
+    Args:
+        client_id: The client identifier.
+        client_secret: The client secret.
+
+    Raises:
+        ConfigurationError: Either is empty, not a string or holds control characters.
+    """
+
+    __slots__ = ("_fields", "client_id")
+    methods: Final = ("client_secret_post",)
+
+    def __init__(self, client_id: str, client_secret: str) -> None:
+        self.client_id = checked(client_id, "client_id")
+        self._fields = {
+            "client_id": client_id,
+            "client_secret": checked(client_secret, "client_secret"),
+        }
+
+    def apply(self, request: Request, /) -> Request:
+        """Return ``request`` with ``client_id`` and ``client_secret`` in its form."""
+        return replace(request, form={**(request.form or {}), **self._fields})
+
+    def __repr__(self) -> str:
+        return f"ClientSecretPost({self.client_id!r})"
+
+
+class BearerAuth(Secretive):
+    """An access token of our own (RFC 7662, section 2.1; RFC 6750, section 2.1).
+
+    Args:
+        token: The token, or a callable that returns it and is called for every request.
+
+    Raises:
+        ConfigurationError: The token is not one or more of the characters that RFC 6750 allows.
+    """
+
+    __slots__ = ("_authorization", "_source")
+
+    def __init__(self, token: str | Callable[[], str]) -> None:
+        self._source: Callable[[], str] | None = None
+        self._authorization = ""
+        if isinstance(token, str) and B64TOKEN.fullmatch(token):
+            self._authorization = f"Bearer {token}"
+        elif callable(token):
+            self._source = token
+        else:
+            raise ConfigurationError(
+                "BearerAuth takes a token, without the word Bearer, of the characters that RFC 6750"
+                " allows, or a callable that returns one."
+            )
+
+    def apply(self, request: Request, /) -> Request:
+        """Return ``request`` with an ``Authorization: Bearer`` header.
+
+        Raises:
+            AuthServiceUnavailable: The callable fails or returns no token (``client_auth``).
+        """
+        authorization = self._authorization or self._ask()
+        return replace(request, headers={**request.headers, "Authorization": authorization})
+
+    def _ask(self) -> str:
+        try:
+            token: object = self._source() if self._source is not None else None
+        except AuthServiceUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
+            failed = f"raised {type(error).__name__}"
+        else:
+            if isinstance(token, str) and B64TOKEN.fullmatch(token):
+                return f"Bearer {token}"
+            failed = f"returned {'an unusable string' if isinstance(token, str) else type(token)}"
+        raise AuthServiceUnavailable(
+            f"the callable given to BearerAuth {failed}; it must return a token without the word"
+            " Bearer",
+            reason="client_auth",
+        )
+
+    def __repr__(self) -> str:
+        return "BearerAuth(...)"
+
+
+def authenticated(request: Request, client_auth: ClientAuth) -> Request:
+    """Return ``request`` with the credentials of any `ClientAuth` added, yours included.
+
+    Raises:
+        AuthServiceUnavailable: They cannot be had (``client_auth``). An `AuthError` of its own
+            leaves as it is, nothing else does.
+    """
+    try:
+        return client_auth.apply(request)
+    except AuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a way to authenticate of your own
+        hint = f"client_auth failed with {type(error).__name__}"
+    raise AuthServiceUnavailable(hint, reason="client_auth")
+
+
+def checked(value: object, what: str) -> str:
+    """Return an identifier or a secret that can be sent.
+
+    Raises:
+        ConfigurationError: It is empty, not a string or holds control characters.
+    """
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise ConfigurationError(
+            f"{what} must be a non-empty string without control characters; check that the"
+            " environment variable or file it comes from is set and has no trailing newline."
+        )
+    return value

@@ -1,0 +1,22 @@
+"""Whether everything that the configuration names is there and works.
+
+Each finding is about one setting, by its dotted path, and one that is not good says what to write.
+
+===============  ================================================================================
+`whole`          a configuration, part by part
+`introspection`  the authorization server of an entry of ``credentials``
+`issuer`         an authorization server that is not configured yet
+`server`         what both ask: its metadata, its keys, its clock
+`shared_cache`   the Redis that processes share answers and revocations by
+`service`        the auth service in this process, and the one that logins are checked at
+`files`          secrets, keys and certificates
+===============  ================================================================================
+"""
+
+from __future__ import annotations
+
+from tokenward.commands.doctor.finding import Finding
+from tokenward.commands.doctor.issuer import examine_issuer
+from tokenward.commands.doctor.whole import HOW_TO_BEGIN, examine
+
+__all__ = ["HOW_TO_BEGIN", "Finding", "examine", "examine_issuer"]

@@ -1,0 +1,145 @@
+"""An authorization server that is not configured yet: what an operator has to know of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tokenward import _jose
+from tokenward._http import RequestsTransport
+from tokenward._log import shown
+from tokenward.commands.doctor.finding import Finding
+from tokenward.commands.doctor.server import (
+    Witness,
+    failed,
+    listed,
+    metadata_of,
+    methods_at,
+    of_clock,
+    of_keys,
+)
+from tokenward.errors import AuthServiceUnavailable
+
+if TYPE_CHECKING:
+    from tokenward.metadata import Metadata
+
+TIMEOUT = 5.0
+"""Seconds for each document."""
+
+_INTROSPECTION = "introspection_endpoint"
+_ENDPOINTS = (_INTROSPECTION, "revocation_endpoint", "token_endpoint")
+_SIGNED = "introspection_signing_alg_values_supported"
+# What has to be written for each way to authenticate, the simplest first.
+_HOW = {
+    "client_secret_basic": 'client_secret = { file = "client.secret" }',
+    "client_secret_post": 'client_secret = { file = "client.secret" }',
+    "private_key_jwt": 'private_key = { file = "client.pem" }',
+    "tls_client_auth": 'cert = "client.crt", key = "client.key"',
+    "self_signed_tls_client_auth": 'cert = "client.crt", key = "client.key"',
+}
+
+
+def examine_issuer(issuer: str) -> tuple[list[Finding], str]:
+    """Read what an authorization server publishes about itself.
+
+    Args:
+        issuer: Its issuer identifier.
+
+    Returns:
+        What was found; and what to write in a TOML file, if its tokens can be introspected.
+
+    Raises:
+        ConfigurationError: The issuer is no URL that may be called.
+    """
+    witness = Witness(RequestsTransport())
+    try:
+        metadata = metadata_of(issuer, witness, timeout=TIMEOUT)
+        place = witness.url
+    except AuthServiceUnavailable as error:
+        witness.close()
+        return [failed(error, "issuer")], ""
+    try:
+        findings = [
+            Finding("ok", "issuer", f"describes itself at {place}"),
+            *_endpoints(metadata),
+            *_methods(metadata),
+            *_signatures(metadata),
+            *_keys(metadata, witness),
+            *of_clock(witness, "clock"),
+        ]
+    finally:
+        witness.close()
+    return findings, "" if _url(metadata, _INTROSPECTION) is None else toml_for(metadata)
+
+
+def toml_for(metadata: Metadata) -> str:
+    """Return the entry of ``credentials`` that introspects this server's tokens."""
+    offered = methods_at(metadata, _INTROSPECTION)
+    method = next((m for m in _HOW if m in offered), "client_secret_basic")
+    signed = next((a for a in listed(metadata, _SIGNED) if a in _jose.ASYMMETRIC), None)
+    demand = "" if signed is None else f'# signed_response_alg = "{signed}"\n'
+    return (
+        "[[credentials]]\n"
+        'type = "introspection"\n'
+        f"issuer = {json.dumps(metadata.issuer)}\n"
+        'audience = "my-api"\n'
+        f'client_auth = {{ method = "{method}", client_id = "my-api", {_HOW[method]} }}\n'
+        f"{demand}"
+    )
+
+
+def _url(metadata: Metadata, name: str) -> str | None:
+    try:
+        return metadata.url(name)
+    except AuthServiceUnavailable:
+        return None
+
+
+def _endpoints(metadata: Metadata) -> Iterator[Finding]:
+    for name in _ENDPOINTS:
+        try:
+            yield Finding("ok", name, metadata.url(name))
+        except AuthServiceUnavailable as error:
+            if name == _INTROSPECTION:
+                advice = "its tokens cannot be introspected, unless you know the endpoint"
+                yield failed(error, name, advice)
+            elif error.reason != "endpoint_missing":
+                yield Finding("warn", name, error.hint)
+    aliases = metadata.raw.get("mtls_endpoint_aliases")
+    if isinstance(aliases, dict):
+        for name in _ENDPOINTS:
+            if isinstance(aliases.get(name), str):
+                found = f"{shown(aliases[name])}, with a client certificate"
+                yield Finding("ok", f"mtls_endpoint_aliases.{name}", found)
+
+
+def _methods(metadata: Metadata) -> Iterator[Finding]:
+    if _url(metadata, _INTROSPECTION) is None:
+        return
+    setting = f"{_INTROSPECTION}_auth_methods_supported"
+    offered = methods_at(metadata, _INTROSPECTION)
+    if not offered:
+        yield Finding("ok", setting, "does not say; ask whoever runs the server")
+    elif set(offered).isdisjoint(_HOW):
+        advice = f"{', '.join(offered)}, none of which is known here: {', '.join(_HOW)}"
+        yield Finding("FAIL", setting, advice)
+    else:
+        yield Finding("ok", setting, ", ".join(offered))
+
+
+def _signatures(metadata: Metadata) -> Iterator[Finding]:
+    offered = listed(metadata, _SIGNED)
+    if offered:
+        found = f"answers can be signed (RFC 9701): {', '.join(offered)}"
+        yield Finding("ok", _SIGNED, found)
+
+
+def _keys(metadata: Metadata, witness: Witness) -> Iterator[Finding]:
+    try:
+        url = metadata.jwks_uri
+    except AuthServiceUnavailable as error:
+        if error.reason != "endpoint_missing":
+            yield Finding("warn", "jwks_uri", error.hint)
+        return
+    yield of_keys(url, witness, "jwks_uri", timeout=TIMEOUT)

@@ -1,0 +1,21 @@
+"""From `Settings` to parts: the only place that picks implementations."""
+
+from __future__ import annotations
+
+from tokenward.config.build.authenticator import build_authenticator
+from tokenward.config.build.service import build_service, initialize_store, open_store, sealer_of
+from tokenward.config.build.shared import Shared, build_shared, redis_of
+from tokenward.config.build.verifiers import build_verifier, client_auth_of
+
+__all__ = [
+    "Shared",
+    "build_authenticator",
+    "build_service",
+    "build_shared",
+    "build_verifier",
+    "client_auth_of",
+    "initialize_store",
+    "open_store",
+    "redis_of",
+    "sealer_of",
+]

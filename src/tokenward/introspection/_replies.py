@@ -1,0 +1,125 @@
+"""What an introspection endpoint replied: an answer to the question, or something else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tokenward import _json
+from tokenward._http import json_object, report_unreadable, retry_after_of
+from tokenward._log import OncePerMinute
+from tokenward.errors import AuthError, AuthServiceUnavailable, InvalidToken
+
+if TYPE_CHECKING:
+    from tokenward.introspection.signed import SignedAnswers
+    from tokenward.protocols import Response, Transport
+
+CLIENT_REFUSED_BACK_OFF = 5.0
+"""Seconds without a call after the server refused *our* credentials."""
+
+_logger = logging.getLogger("tokenward.introspection")
+_seldom = OncePerMinute(_logger)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said: the claims, and whether the answer may be stored."""
+
+    claims: Mapping[str, Any]
+    storable: bool
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without its query, which may hold a key: hints and principals go to logs."""
+    return url.partition("?")[0]
+
+
+def refusal(response: Response, url: str) -> AuthError:
+    """Return what an answer of another status than 200 means (RFC 7662, section 2.3)."""
+    endpoint, status = shown_url(url), response.status
+    if status in (401, 403):
+        _seldom.log(
+            logging.ERROR,
+            (endpoint, "client_refused"),
+            "%s answered %d: it does not accept our client credentials; check client_auth",
+            endpoint,
+            status,
+        )
+        return client_refused(f"{endpoint} answered {status}")
+    if status == 400 and _oauth_error(response) == "unsupported_token_type":
+        hint = f"{endpoint} does not introspect tokens of this type (unsupported_token_type)"
+        return InvalidToken(hint, reason="unsupported_token_type")
+    hint = f"{endpoint} answered {status}"
+    if 300 <= status < 400:
+        hint += " (redirects are not followed: configure the final URL)"
+    return AuthServiceUnavailable(
+        hint, reason="bad_response", retry_after=retry_after_of(response) or 1
+    )
+
+
+def client_refused(hint: str) -> AuthServiceUnavailable:
+    """Return the outage that *our* wrong credentials are."""
+    return AuthServiceUnavailable(
+        f"{hint}: check client_id, client_secret and the method of client_auth",
+        reason="client_refused",
+        retry_after=CLIENT_REFUSED_BACK_OFF,
+    )
+
+
+def read_answer(
+    response: Response,
+    url: str,
+    *,
+    signed: SignedAnswers | None,
+    transport: Transport,
+    deadline: float,
+) -> Answer:
+    """Read an answer of status 200 (RFC 7662, section 2.2; RFC 9701, section 5).
+
+    Args:
+        response: The answer.
+        url: The endpoint that gave it.
+        signed: What reads it, if it has to be signed.
+        transport: Told when it is none, so that its breaker can count that.
+        deadline: When to give up on the keys of a signed one, on the ``time.monotonic()`` scale.
+
+    Raises:
+        AuthServiceUnavailable: It is none, or its signature cannot be checked.
+    """
+
+    def unreadable(what: str, reason: str = "bad_response") -> AuthServiceUnavailable:
+        report_unreadable(transport, url)
+        endpoint = shown_url(url)
+        hint = f"{endpoint} answered 200 with {what}"
+        if reason == "unsigned_response":
+            # Nothing that waiting mends.
+            _seldom.log(logging.ERROR, (endpoint, reason), "%s", hint)
+        return AuthServiceUnavailable(hint, reason=reason)
+
+    try:
+        if signed is None:
+            claims: Mapping[str, Any] = json_object(response)
+        else:
+            unverified = signed.read(response)
+    except AuthServiceUnavailable as error:
+        raise unreadable(error.hint, error.reason) from None
+    if signed is not None:
+        try:
+            claims = signed.verify(unverified, deadline=deadline)
+        except InvalidToken as refused:
+            what = f"a JWT that its issuer has not signed: {refused.hint}"
+            raise unreadable(what) from None
+    active = claims.get("active")
+    if active is not True and active is not False:
+        # "true", 1 or a missing member is a server that does not speak RFC 7662, not a verdict.
+        raise unreadable("no JSON true or false as the member active")
+    return Answer(claims, "no-store" not in response.headers.get("cache-control", "").lower())
+
+
+def _oauth_error(response: Response) -> object:
+    try:
+        return _json.loads(response.body).get("error")
+    except _json.JSONError:
+        return None

@@ -1,0 +1,99 @@
+"""One connection, with redis-py to speak the protocol over a socket of ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import redis.connection
+from redis.exceptions import ResponseError
+
+from tokenward.redis_cache.sockets import Bounded, connected
+
+if TYPE_CHECKING:
+    from tokenward.redis_cache.address import Address
+
+
+class Connection:
+    """A connection to a Redis, for one thread at a time; connected when it is made.
+
+    One that broke is closed, and never opened again. What its methods raise is redis-py's, or an
+    `OSError`.
+
+    Args:
+        address: Where the Redis is.
+        deadline: When to give up connecting and signing in, on the ``time.monotonic()`` scale.
+
+    Attributes:
+        used_at: When it was last used, on the same scale.
+    """
+
+    def __init__(self, address: Address, deadline: float) -> None:
+        self.used_at = time.monotonic()
+        # Of any type: the releases of redis-py differ in how much they say about theirs.
+        made: Any = _RedisConnection
+        self._redis = made(
+            host=address.path or address.host,
+            port=address.port,
+            db=address.db,
+            username=address.username,
+            password=address.password,
+            protocol=2,
+        )
+        # Two round trips to say which library this is, and which user may not say so is logged. The
+        # releases of redis-py keep it in one of these.
+        self._redis.driver_info = self._redis.lib_name = self._redis.lib_version = None
+        self._redis.opened = partial(connected, address, deadline)
+        self._redis.connect()
+        self._socket: Bounded = self._redis.bounded
+
+    def exchange(self, commands: bytes, replies: int, deadline: float) -> list[Any]:
+        """Send packed commands, and return so many replies; a refusal is an exception in it."""
+        self._socket.allow(deadline)
+        self._redis.send_packed_command([commands])
+        return [self._reply() for _ in range(replies)]
+
+    def send(self, command: bytes, *, within: float) -> None:
+        """Send a packed command, of which the reply will be read later."""
+        self._socket.allow(time.monotonic() + within)
+        self._redis.send_packed_command([command])
+
+    def has_reply(self, *, within: float) -> bool:
+        """Wait until something comes; ``False`` when nothing did."""
+        self._socket.allow(time.monotonic() + within)
+        return bool(self._redis.can_read(timeout=within))
+
+    def reply(self, *, within: float) -> Any:
+        """Return what came; a refusal is an exception."""
+        self._socket.allow(time.monotonic() + within)
+        return self._reply()
+
+    def is_silent(self) -> bool:
+        """Tell whether nothing came, and not the end either, though nothing was asked."""
+        return not self._socket.has_input()
+
+    def interrupt(self) -> None:
+        """Let the thread that reads find the end."""
+        self._socket.shut()
+
+    def close(self) -> None:
+        """Close it; in a forked child, without the parent noticing."""
+        self._redis.disconnect()
+
+    def _reply(self) -> Any:
+        try:
+            return self._redis.read_response(disable_decoding=True)
+        except ResponseError as refusal:
+            return refusal
+
+
+class _RedisConnection(redis.connection.Connection):
+    opened: Callable[[], Bounded]
+    bounded: Bounded
+
+    def _connect(self) -> Bounded:
+        # Also when redis-py would open one that is gone once more; then the deadline has passed.
+        self.bounded = self.opened()
+        return self.bounded
