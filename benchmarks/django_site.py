@@ -30,11 +30,9 @@ _MIDDLEWARE = (
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 )
 
-# Threads that write take turns, as with a server.
-_DATABASE = {
-    "ENGINE": "django.db.backends.sqlite3",
-    "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
-}
+# Threads that write take turns, as with a server; from Django 5.1 on it can be told so.
+_TURNS = {"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {}
+_DATABASE = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {**_TURNS, "timeout": 20}}
 
 
 def set_up(

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import re
 import string
 from collections.abc import Iterable
@@ -31,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
+from tokenward._chance import whole
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -233,4 +233,4 @@ def _seconds(retry_after: float) -> int:
 
 
 def _jittered(seconds: int) -> int:
-    return seconds + random.randint(0, max(1, seconds // 2))  # noqa: S311 - spreads load only
+    return seconds + whole(0, max(1, seconds // 2))

@@ -165,6 +165,7 @@ def test_the_shared_cache_is_a_configuration(run, server):
     mapping = run('TOKENWARD["shared_cache"]')["TOKENWARD"]
     authenticator = build_authenticator(Settings.model_validate(mapping))
     found = authenticator.authenticate({"Authorization": f"Bearer {server.token()}"})
+    found.credential.verifier.close()
     assert "user-1" == found.principal.subject
 
 
@@ -173,6 +174,7 @@ def test_the_verifier_that_shares_verifies(run, server):
     verifier = run("RedisRevocationBus(url")["verifier"]
     assert "user-1" == verifier.verify(server.token()).subject
     assert verifier.stats().shared_errors
+    verifier.close()
 
 
 def test_the_observer_of_the_page_counts(run, server):

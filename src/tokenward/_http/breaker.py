@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable
 
+from tokenward._chance import chance
 from tokenward._log import OncePerMinute
 from tokenward.errors import AuthServiceUnavailable
 
@@ -71,7 +71,7 @@ class Breaker:
         failures: int,
         seconds: float,
         clock: Callable[[], float],
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = chance,
     ) -> None:
         self._name = name
         self._limit = failures

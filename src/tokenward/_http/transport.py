@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from tokenward import _fork
+from tokenward._chance import between
 from tokenward._http.adapter import BoundAdapter
 from tokenward._http.answer import read_body, retry_after_of
 from tokenward._http.breaker import Breaker
@@ -223,7 +223,7 @@ class RequestsTransport:
                 exchange.fresh = True
                 ready = _anew(request, ready)
                 continue
-            pause = random.uniform(0.01, 0.1)  # noqa: S311 - spreads retries, guards nothing
+            pause = between(0.01, 0.1)
             if left == 0 or time.monotonic() + pause >= deadline:
                 raise failure
             left -= 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import enum
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tokenward._chance import between
 
 if TYPE_CHECKING:
     from tokenward.errors import AuthError
@@ -135,6 +136,6 @@ class Entry(Generic[V]):
         longest = min(_FIRST_BACK_OFF * 2**self.failures, _LONGEST_BACK_OFF)
         self.failures = min(self.failures + 1, 10)
         # Jitter, so that processes which saw one outage do not ask again in step.
-        self.retry_at = now + longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self.retry_at = now + longest * between(0.5, 1.0)
         if now < self.ends:
             self.fresh_until = min(self.retry_at, self.ends)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tokenward._chance import between
 from tokenward._log import OncePerMinute
 from tokenward.errors import AuthServiceUnavailable
 from tokenward.redis_cache.server import packed
@@ -135,7 +135,7 @@ class Listener:
             longest = min(_FIRST_BACK_OFF * 2**failures, _LONGEST_BACK_OFF)
             failures = min(failures + 1, 10)
             # Jitter, so that processes which lost one server do not come back in step.
-            pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            pause = longest * between(0.5, 1.0)
             _seldom.log(
                 logging.WARNING,
                 (self._server.shown, "lost"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from tokenward import _fork
+from tokenward._chance import between
 from tokenward._log import OncePerMinute
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Careful:
                 longest = min(_FIRST_BACK_OFF * 2**self._failures, _LONGEST_BACK_OFF)
                 self._failures = min(self._failures + 1, _MAX_FAILURES)
                 # Jitter, so that processes which saw one outage do not come back in step.
-                pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                pause = longest * between(0.5, 1.0)
                 self._failed_at, self._again_at = now, now + pause
             pause = self._again_at - now
         seldom.log(
