@@ -1,6 +1,7 @@
 """The names of the root, as a program sees them that is checked by ``mypy --strict``."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, assert_type
 
 import tokenward
@@ -14,6 +15,7 @@ from tokenward import (
     BearerAuth,
     ByIssuer,
     ClaimsPolicy,
+    ClientCredentials,
     ClientSecretBasic,
     ClientSecretPost,
     ConfigurationError,
@@ -30,7 +32,9 @@ from tokenward import (
     LoginRequest,
     LoginResponse,
     LogoutResponse,
+    MutualTLS,
     Principal,
+    PrivateKeyJWT,
     PublicUser,
     RegisterRequest,
     TokenExpired,
@@ -210,3 +214,14 @@ def principals() -> None:
     Principal("u1", "https://a")  # type: ignore[call-arg]
     Principal("u1", kind="robot")  # type: ignore[arg-type]
     Principal()  # type: ignore[call-arg]
+
+
+def clients() -> None:
+    """How we authenticate, and where to."""
+    source = ClientCredentials("https://a/token", client_auth=PrivateKeyJWT("a", b"pem"))
+    assert_type(source(), str)
+    ClientCredentials("https://a/token")  # type: ignore[call-arg]
+    auth = MutualTLS("a", "cert.pem", Path("key.pem"))
+    assert_type(IntrospectionClient.from_issuer("https://a", client_auth=auth), IntrospectionClient)
+    IntrospectionClient.from_issuer("https://a", client_auth=BearerAuth(source), timeout=1)
+    IntrospectionClient.from_issuer("https://a", client_auth=auth, time_out=1)  # type: ignore[call-arg]
