@@ -30,6 +30,18 @@ if [ -n "$packages" ]; then
 		apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
+# A connection that goes quiet would hold npm for ever.
+npm_install() {
+	for _ in 1 2 3; do
+		if timeout 120 npm install --ignore-scripts --no-package-lock --no-audit --no-fund \
+			--loglevel=error --fetch-timeout=20000 "$@" >/dev/null; then
+			return
+		fi
+	done
+	echo "npm could not install: $*" >&2
+	exit 1
+}
+
 # oidc-provider 9 calls what Node 20.12 brought along; where Debian's is older, npm has a newer one.
 new_enough() {
 	"$1" -e 'process.exit(typeof require("crypto").hash === "function" ? 0 : 1)' 2>/dev/null
@@ -47,8 +59,7 @@ if ! new_enough "$node"; then
 	node=$PWD/build/peers/node/node_modules/$package/bin/node
 	if ! new_enough "$node"; then
 		echo "Installing Node into build/peers/node ..."
-		npm install --prefix build/peers/node --ignore-scripts --no-package-lock --no-audit \
-			--no-fund --loglevel=error "$package@22.23.3" >/dev/null
+		npm_install --prefix build/peers/node "$package@22.23.3"
 	fi
 fi
 mkdir -p build/peers/bin
@@ -64,6 +75,5 @@ echo "Installing oidc-provider into $installed ..."
 rm -rf "$installed"
 mkdir -p "$installed"
 cp "$wanted" "$installed/package.json"
-npm install --prefix "$installed" --ignore-scripts --no-package-lock --no-audit --no-fund \
-	--loglevel=error >/dev/null
+npm_install --prefix "$installed"
 cp "$wanted" "$installed/.stamp"

@@ -233,4 +233,4 @@ def _seconds(retry_after: float) -> int:
 
 
 def _jittered(seconds: int) -> int:
-    return seconds + whole(0, max(1, seconds // 2))
+    return min(seconds + whole(0, max(1, seconds // 2)), MAX_RETRY_AFTER)

@@ -110,13 +110,17 @@ class Response:
 
     Attributes:
         status: The status code, redirects included: none is followed.
-        headers: Names in lower case.
+        headers: Given in any case; names are kept in lower case.
         body: The decoded body.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        lowered = {name.lower(): value for name, value in self.headers.items()}
+        object.__setattr__(self, "headers", lowered)
 
 
 class Transport(Protocol):
@@ -157,16 +161,20 @@ class SharedCache(Protocol):
     """A second cache level that many processes share.
 
     Values are sealed before they come here, under `secrets`. Every method may raise: that is a
-    miss, and the cache is left alone for a while.
+    miss, and the cache is left alone for a while. One that has a method ``get_many(keys)``, which
+    returns a value or ``None`` for each of several keys, is asked in one round trip.
     """
 
     @property
     def secrets(self) -> Sequence[str]:
-        """The secrets that values are sealed under, newest first; at least 16 bytes each."""
+        """The secrets that values are sealed under, newest first; at least 16 bytes each.
+
+        Without the attribute nothing that one process writes can be read by another.
+        """
         ...
 
-    def get_many(self, keys: Sequence[bytes], /) -> Sequence[bytes | None]:
-        """Return the value of each key, or ``None``, in one round trip."""
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value, or ``None``."""
         ...
 
     def set(self, key: bytes, value: bytes, /, *, ttl: float) -> None:
@@ -201,7 +209,8 @@ class RevocationBus(Protocol):
         Args:
             callback: Gets a message; never raises.
             missed: Called whenever messages may have been missed: each time the subscription
-                begins, the first time included, and each time it is lost.
+                begins, the first time included, and each time it is lost. A bus that does not
+                take it is taken to miss none.
 
         Returns:
             What ends the subscription.

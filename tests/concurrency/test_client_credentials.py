@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tokenward.client_auth import ClientCredentials, ClientSecretBasic
+from tokenward.client_auth.client_credentials import RENEW_AFTER
 from tokenward.errors import AuthServiceUnavailable
 from tokenward.testing import FakeAuthorizationServer, FakeClock
 from tokenward.testing._loopback import Answer, LoopbackServer
@@ -140,9 +141,10 @@ def test_32_threads_past_the_middle_wait_for_one_call(server, source, clock):
     assert first not in got
 
 
-def test_32_threads_whose_token_is_refused_are_one_call(server, source):
+def test_32_threads_whose_token_is_refused_are_one_call(server, source, clock):
     """All of them are told 401 by a service, and all go on with one new token."""
     first = source()
+    clock.advance(RENEW_AFTER)
     told = threading.Barrier(THREADS)
 
     def answer(request):
@@ -201,13 +203,29 @@ def test_a_refusal_joins_the_call_under_way(server, source, clock):
     assert 2 == calls(server)
 
 
-def test_forgetting_and_asking_at_random(source):
+def test_32_threads_that_cannot_renew_a_refused_token_are_one_call(server, source, clock):
+    """All of them go on with the one there is."""
+    first = source()
+    clock.advance(RENEW_AFTER)
+    # The failure lasts for one answer: a second call would be a success, and seen.
+    slowly(server, status=429)
+
+    def refused(_):
+        source.invalidate(first)
+        return source()
+
+    assert [first] * THREADS == together(refused)
+    assert 2 == calls(server)
+
+
+def test_forgetting_and_asking_at_random(source, clock):
     """Threads that ask and forget: each gets a token, and nobody is left waiting."""
 
     def work(number):
         for turn in range(20):
             token = source()
             assert token.count(".") == 2
+            clock.advance(RENEW_AFTER)
             match (number + turn) % 4:
                 case 0:
                     source.invalidate()

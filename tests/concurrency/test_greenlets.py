@@ -183,7 +183,7 @@ def test_a_server_that_hangs_holds_200_greenlets_until_the_deadline(server, toke
 
 
 def test_a_killed_greenlet_leaves_nobody_waiting(server):
-    """A request that gevent ends in the middle of a look-up costs the others one more question."""
+    """A request that gevent ends in the middle of a look-up is an outage for the others."""
     server.order(delay=0.3)
     reasons, seconds, _ = server.client(
         """

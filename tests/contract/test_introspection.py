@@ -345,16 +345,34 @@ def test_our_credentials_are_refused(server, make, caplog, status, body):
     verifier = make(server)
     server.say(active())
     verifier.verify("cached-token")
-    server.say(body, status=status, headers={})
+    server.say(body, status=status, headers={}, times=1 if status == 401 else 2)
     with caplog.at_level(logging.DEBUG, "tokenward"):
         first = outage(verifier, "client_refused")
         again = [outage(verifier, "client_refused", token=t) for t in (TOKEN, f"{TOKEN}-2")]
 
     assert [5.0] * 3 == [e.retry_after for e in (first, *again)]
-    assert 2 == len(server.calls)
+    # After a 403, one question about a token that nobody has: do they still take us?
+    assert (2 if status == 401 else 3) == len(server.calls)
     assert 1 == len([r for r in caplog.records if r.levelno == logging.ERROR])
     assert TOKEN not in caplog.text
     assert "u1" == verifier.verify("cached-token").subject
+
+
+def test_a_token_that_is_forbidden_stops_no_other(server, make):
+    """A firewall may answer 403 to what a token looks like: that is about this token alone."""
+    verifier = make(server)
+    server.say(active())
+    verifier.verify("good")
+    for number in range(3):
+        server.say(b"<html>", status=403, headers={})
+        server.say(INACTIVE)
+        error = outage(verifier, "client_refused", token=f"../../etc/passwd-{number}")
+        assert "takes our credentials" in error.hint
+    server.say(active())
+
+    assert "u1" == verifier.verify("another").subject
+    # "good", "another", and three that were made up.
+    assert 5 == len({form["token"] for form in server.calls if "etc" not in form["token"]})
 
 
 def test_credentials_are_tried_again_after_the_pause(stub, make, monkeypatch):

@@ -171,7 +171,9 @@ def test_a_popular_token_does_not_hold_all_threads(serve, verifier):
     assert max(c.seconds for c in first_wave) < 0.5 + SLACK
     assert 2 <= len(later) <= 5
     assert 1 == at_a_time(later)
-    assert nearly_all(calls[len(first_wave) :]) < 0.4
+    others = [c for c in calls if c.began > begin + 0.5 and c not in later]
+    # A tenth of the time: long enough for a server that is back.
+    assert nearly_all(others) < 0.05 + SLACK
     assert {"deadline", "circuit_open"} == {c.reason for c in calls}
 
 

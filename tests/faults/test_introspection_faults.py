@@ -149,6 +149,11 @@ def but(**claims):
     return json.dumps({k: v for k, v in (CLAIMS | claims).items() if v is not ...}).encode()
 
 
+def holding_also(value):
+    """Return the good answer with one more claim, of this JSON text."""
+    return GOOD[:-1] + b',"nickname":' + value + b"}"
+
+
 # --- the table
 
 BROKEN_HTTP = [
@@ -257,17 +262,36 @@ NO_ANSWER = [
     ),
     Fault("array", saying(b"[" + GOOD + b"]")),
     Fault("true", saying(b"true")),
-    Fault("duplicate members", saying(b'{"active":false,' + GOOD[1:])),
-    Fault("NaN", saying(GOOD.replace(str(NOW + 3_600).encode(), b"NaN"))),
-    Fault("Infinity", saying(GOOD.replace(str(NOW + 3_600).encode(), b"Infinity"))),
-    Fault("long number", saying(GOOD[:-1] + b',"n":' + b"9" * 10_000 + b"}")),
-    Fault("deep nesting", saying(GOOD[:-1] + b',"n":' + b"[" * 20_000 + b"]" * 20_000 + b"}")),
     Fault("invalid UTF-8", saying(GOOD.replace(b"u1", b"\xff\xfe"))),
-    Fault("lone surrogate", saying(GOOD.replace(b"u1", b"\\ud800"))),
     Fault("UTF-16", saying(GOOD.decode().encode("utf-16"))),
     Fault("byte order mark", saying(b"\xef\xbb\xbf" + GOOD)),
+    Fault("array, deep", saying(b"[" * 20_000 + b"]" * 20_000)),
+    Fault("lone surrogate, array", saying(b"[" + holding_also(rb'"\ud800"') + b"]")),
+    Fault("lone surrogate, malformed", saying(holding_also(rb'"\ud800"')[:-1])),
+    Fault("lone surrogate, HTML", saying(holding_also(rb'"\ud800"'), content_type="text/html")),
+    Fault("lone surrogate, invalid UTF-8", saying(holding_also(b'"\\ud800\xff"'))),
 ]
-OUTAGES = [*BROKEN_HTTP, *SLOW, *HUGE, *OTHER_STATUS, *NO_ANSWER]
+# JSON objects that the strict reader refuses. A claim may be its owner's to choose: that says
+# nothing of the server.
+ODD_CLAIMS = [
+    Fault(name, saying(body), counts=False)
+    for name, body in {
+        "duplicate members": b'{"active":false,' + GOOD[1:],
+        "duplicate members inside": holding_also(b'{"a":1,"a":2}'),
+        "NaN": GOOD.replace(str(NOW + 3_600).encode(), b"NaN"),
+        "Infinity": GOOD.replace(str(NOW + 3_600).encode(), b"Infinity"),
+        "large float": holding_also(b"1e999"),
+        "long number": holding_also(b"9" * 100),
+        "very long number": holding_also(b"9" * 10_000),
+        "nesting": holding_also(b"[" * 40 + b"]" * 40),
+        "deep nesting": holding_also(b"[" * 20_000 + b"]" * 20_000),
+        "deep nesting, white space": b" \r\n\t" + holding_also(b"[" * 20_000 + b"]" * 20_000),
+        "lone surrogate": holding_also(rb'"\ud800"'),
+        "lone surrogate as the subject": GOOD.replace(b"u1", rb"\ud800"),
+        "control character": holding_also(b'"\x01"'),
+    }.items()
+]
+OUTAGES = [*BROKEN_HTTP, *SLOW, *HUGE, *OTHER_STATUS, *NO_ANSWER, *ODD_CLAIMS]
 
 
 def refusing(name, reason, commit, kind=InvalidToken, **more):

@@ -475,14 +475,16 @@ class TestCertificates:
         ((level, _),) = findings(out)["credentials[0].client_auth.client_auth.cert"]
         assert "warn" == level
 
-    def test_a_key_that_others_can_read_is_a_warning(self, run, config, pair):
-        """What to run stands beside it."""
+    def test_a_key_that_others_can_read_is_refused(self, run, config, pair):
+        """As at start; what to run stands beside it."""
         cert, key = pair(400)
         key.chmod(0o644)
         issuer = f"https://127.0.0.1:{closed_port()}"
-        out = run("doctor", "--config", config(issuer=issuer, auth=mutual_tls(cert, key)))[1]
-        ((level, said),) = findings(out)["credentials[0].client_auth.key"]
-        assert ("warn", True) == (level, f"run: chmod 600 {key}" in said)
+        path = config(issuer=issuer, auth=mutual_tls(cert, key))
+        status, out, err = run("doctor", "--config", path)
+        assert 0 != status
+        assert "credentials[0].client_auth.key: " in out + err
+        assert f"run: chmod 600 {key}" in out + err
 
     @pytest.mark.parametrize("content", ["", "no certificate", None])
     def test_a_certificate_that_is_none_is_a_failure(self, tmp_path, content):

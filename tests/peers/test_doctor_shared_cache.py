@@ -110,8 +110,8 @@ class Forgetful:
     def set(self, key, value, /, *, ttl):
         pass
 
-    def get_many(self, keys, /):
-        return [None] * len(keys)
+    def get(self, key, /):
+        return None
 
     def delete(self, key, /):
         pass

@@ -67,6 +67,25 @@ def with_header(**members):
     return Response(200, {"content-type": TYPE}, f"{first}.{second}.{signature}".encode())
 
 
+def with_payload(payload, *, content_type=TYPE, header=b"", typ="token-introspection+jwt"):
+    """Return an answer with these bytes for claims, signed all the same."""
+    start = json.dumps({"alg": "ES256", "typ": typ, "kid": KEY.kid})[:-1].encode()
+    text = f"{_jose.encode(start + header + b'}')}.{_jose.encode(payload)}"
+    signature = _jose.algorithms.ALGORITHMS["ES256"].sign(text.encode(), KEY.private)
+    return Response(
+        200, {"content-type": content_type}, f"{text}.{_jose.encode(signature)}".encode()
+    )
+
+
+def holding_also(value):
+    """Return the payload of a good answer, with one more claim about the token."""
+    told = json.dumps(claims(token_introspection=EXAMPLE | {"nickname": "?"}))
+    return told.encode().replace(b'"?"', value)
+
+
+LONE_SURROGATE = holding_also(rb'"\ud800"')
+
+
 @pytest.fixture
 def clock():
     return FakeClock(NOW)
@@ -445,6 +464,49 @@ def test_8_no_keys_no_answer(site, client):
 def test_8_unreadable_answers_count_for_the_breaker(site, client):
     """As plain ones do (RULES 25)."""
     site[ENDPOINT] = answer(OTHER)
+    outage(client)
+
+    assert [ENDPOINT] == site.unreadable
+
+
+@pytest.mark.parametrize(
+    "value",
+    [rb'"\ud800"', b'{"a":1,"a":2}', b"9" * 10_000, b"NaN", b"[" * 40 + b"]" * 40, b'"\x01"'],
+    ids=lambda value: value[:8],
+)
+def test_8_claims_that_somebody_chose_do_not_count(site, client, value):
+    """An outage for this token; the next answer but one would else be nobody's (RULES 25)."""
+    site[ENDPOINT] = with_payload(holding_also(value))
+    outage(client)
+    assert [] == site.unreadable
+
+    site[ENDPOINT] = with_payload(holding_also(b'"fine"'))
+    assert "fine" == client.introspect("token")["nickname"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        with_payload(holding_also(b'"\xff"')),
+        with_payload(b"no JSON"),
+        with_payload(b"[" + LONE_SURROGATE + b"]"),
+        with_payload(LONE_SURROGATE, content_type="application/jwt"),
+        with_payload(LONE_SURROGATE, typ="at+jwt"),
+        with_payload(LONE_SURROGATE, header=b',"alg":"ES256"'),
+        with_payload(LONE_SURROGATE, header=b',"crit":["exp"]'),
+        Response(200, {"content-type": TYPE}, with_payload(LONE_SURROGATE).body + b".AA.AA"),
+        Response(200, {"content-type": TYPE}, with_payload(LONE_SURROGATE).body + b"\n"),
+        answer(iss="https://other.example"),
+        answer(token_introspection={"active": "true"}),
+    ],
+    ids=[
+        *("invalid UTF-8", "no JSON", "array", "content type", "typ", "repeated in the header"),
+        *("crit", "five segments", "line feed", "readable, iss", "readable, active"),
+    ],
+)
+def test_8_what_nobody_but_the_server_makes_counts(site, client, bad):
+    """Whatever else the claims hold."""
+    site[ENDPOINT] = bad
     outage(client)
 
     assert [ENDPOINT] == site.unreadable

@@ -1,6 +1,6 @@
 """The seams, as somebody implements them who is checked by ``mypy --strict``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import assert_type
 
 from tokenward import (
@@ -59,9 +59,8 @@ class MyCache:
 
     secrets = ("what-values-are-sealed-under",)
 
-    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+    def get(self, key: bytes, /) -> bytes | None:
         """Have nothing."""
-        return [None for _ in keys]
 
     def set(self, key: bytes, value: bytes, /, *, ttl: float) -> None:
         """Keep nothing."""

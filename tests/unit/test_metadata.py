@@ -285,6 +285,19 @@ def test_another_issuer_does_not_replace_the_right_one(site, metadata, clock):
     assert 2 == len(site.asked)
 
 
+def test_the_document_says_for_how_long_it_is_good(site, metadata, clock):
+    """``max-age`` counts, within bounds: after it, the document is fetched again."""
+    site[OAUTH] = said(document(), cache_control="max-age=100")
+    metadata.get()
+    clock.advance(39)
+    metadata.get()
+    before = len(site.asked)
+    clock.advance(61)
+    metadata.get()
+
+    assert (1, 2) == (before, len(site.asked))
+
+
 def test_what_the_document_says_of_itself_is_cut_and_escaped(site, metadata):
     """A document cannot write lines into our log."""
     site[OAUTH] = document(issuer="https://evil.example/\n" + "x" * 1_000)

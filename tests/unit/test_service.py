@@ -10,6 +10,7 @@ import pytest
 
 from tokenward import _fork
 from tokenward._log import OncePerMinute
+from tokenward._spellings import spellings
 from tokenward.clients import Client
 from tokenward.errors import (
     AuthServiceUnavailable,
@@ -766,7 +767,8 @@ class TestRevocation:
         """Who forgets a token asks again at once, and must not hear the old answer."""
         sharing.logout_user(login(sharing))
 
-        assert [call[0] for call in log] == ["revoke", "set", "publish"]
+        # Twice: a token signed with ECDSA has a twin, which says the same.
+        assert [call[0] for call in log] == ["revoke", *(["set", "publish"] * 2)]
 
     def test_nothing_is_published_before_a_logout(self, sharing, log):
         """Logging in, looking and failing to log out concern nobody else."""
@@ -802,14 +804,15 @@ class TestRevocation:
         """Verifiers know tokens by their SHA-256; whoever sees the bus learns nothing."""
         token = login(sharing)
         sharing.logout_user(token)
-        digest = hashlib.sha256(token.encode()).digest()
+        digests = [hashlib.sha256(text.encode()).digest() for text in spellings(token)]
         received = []
-        bus.subscribe = lambda callback, *, missed: callback(log[-1][1])
+        published = [call[1] for call in log if call[0] == "publish"]
+        bus.subscribe = lambda callback, *, missed: [callback(one) for one in published]
         Revocations(shared, bus, clock=sharing.clock).subscribe(received.append, missed=list)
         everything = b"".join(part for call in log[1:] for part in call[1:])
 
-        assert received == [digest]
-        assert digest not in everything
+        assert received == digests
+        assert not any(digest in everything for digest in digests)
         assert token.encode() not in everything
 
     @pytest.mark.parametrize("part", ["shared", "bus"])
@@ -835,7 +838,7 @@ class TestRevocation:
         service.create_user("alice", email="alice@example.com", password=PASSWORD)
         service.logout_user(login(service))
 
-        assert [call[0] for call in log] == ["set" if name == "shared_cache" else "publish"]
+        assert {call[0] for call in log} == {"set" if name == "shared_cache" else "publish"}
 
     def test_one_without_secrets_stops_start_up(self, make, shared):
         """Nothing is shared unsealed."""
@@ -850,7 +853,7 @@ class TestRevocation:
         other.create_user("zoe", email="zoe@example.com", password=PASSWORD)
         other.logout_user(login(other, "zoe"))
 
-        assert [call[0] for call in log] == ["revoke", "set", "publish"]
+        assert [call[0] for call in log] == ["revoke", *(["set", "publish"] * 2)]
 
 
 def _forget_what_was_logged():
@@ -917,7 +920,8 @@ class TestEvents:
         service.create_user("alice", email="alice@example.com", password=PASSWORD)
         service.logout_user(login(service))
 
-        assert [(e.kind, e.outcome) for e in events] == [("login", "ok"), ("cache", "shared.error")]
+        told = [(e.kind, e.outcome) for e in events]
+        assert told == [("login", "ok"), *([("cache", "shared.error")] * 2)]
 
     def test_an_observer_that_raises_changes_nothing(self, make):
         """The login stands."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -318,10 +319,54 @@ def test_nothing_is_shared_without_secrets(secrets, clock):
         Revocations(None, bus, clock=clock)
 
 
-def test_a_cache_of_your_own_is_told_what_it_lacks():
-    """The message names the attribute."""
-    with pytest.raises(ConfigurationError, match="an attribute 'secrets'"):
-        SharedAnswers(object(), endpoint="e", client="c", failed=lambda: None)
+class Plain:
+    """As little as a cache of one's own may have."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def get(self, key):
+        return self.kept.get(key)
+
+    def set(self, key, value, *, ttl):
+        self.kept[key] = value
+
+    def delete(self, key):
+        self.kept.pop(key, None)
+
+
+def test_a_cache_without_secrets_is_of_use_to_its_process(caplog):
+    """It is sealed all the same, and the log says what it lacks."""
+    plain = Plain()
+    mine, other = (
+        SharedAnswers(plain, endpoint="e", client="c", failed=lambda: None) for _ in range(2)
+    )
+    mine.put(DIGEST, {"active": True, "sub": "somebody"}, asked_at=time.time(), ttl=60)
+
+    assert "somebody" == other.get(DIGEST).claims["sub"]
+    assert b"somebody" not in b"".join(plain.kept.values())
+    Revocations(plain, None, clock=time.time).publish(DIGEST)
+    assert other.get(DIGEST) is None
+    assert "an attribute 'secrets'" in caplog.text
+
+
+def test_a_bus_that_tells_nothing_of_what_it_missed():
+    """``subscribe`` with a callback alone will do; what came before counts as missed."""
+
+    class Simple:
+        def publish(self, message):
+            self.callback(message)
+
+        def subscribe(self, callback):
+            self.callback = callback
+
+    simple, forgotten, missed = Simple(), [], []
+    revocations = Revocations(None, simple, clock=time.time)
+    end = revocations.subscribe(forgotten.append, missed=lambda: missed.append(1))
+    revocations.publish(DIGEST)
+    end()
+
+    assert ([DIGEST], [1]) == (forgotten, missed)
 
 
 # --- messages ------------------------------------------------------------------------------------

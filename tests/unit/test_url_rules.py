@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokenward._http import check_url, is_loopback
+from tokenward._http import check_named_url, check_url, is_loopback
 from tokenward.errors import ConfigurationError
 
 
@@ -195,3 +195,110 @@ def test_a_certificate_may_go_unverified_on_this_machine_only():
 def test_is_loopback_tells_this_machine_from_others(url, expected):
     """The hosts for which http is allowed are the ones it names."""
     assert is_loopback(url) is expected
+
+
+PUBLIC = "https://as.example"
+LOCAL_NAMES = [
+    *(
+        "localhost",
+        "LOCALHOST",
+        "foo.localhost",
+        "a.b.localhost",
+        "foo.localhost.",
+        "Foo.LocalHost",
+    ),
+    *("ip6-localhost", "ip6-loopback", "IP6-Loopback", "ip6-localhost."),
+    *("localhost4", "localhost6", "localhost4.localdomain4", "localhost6.localdomain6"),
+]
+
+
+@pytest.mark.parametrize("host", LOCAL_NAMES)
+@pytest.mark.parametrize("issuer", [PUBLIC, "https://10.0.0.5"])
+def test_a_document_does_not_name_this_machine(issuer, host):
+    """By no name that resolvers answer with a loopback address (RFC 6761, section 6.3)."""
+    with pytest.raises(ConfigurationError, match=r"^jwks_uri names this machine"):
+        check_named_url(f"https://{host}/x", what="jwks_uri", issuer=issuer)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[fec0::1]",
+        "[::7f00:1]",
+        "[::]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b::808:808]",
+        "[64:ff9b:1::7f00:1]",
+        "[100::1]",
+        "[1fff:ffff::1]",
+        "[4000::1]",
+        "[5f00::1]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[ff0e::1]",
+        "[2001:db8::1]",
+        "[3fff::1]",
+        "[3fff:fff::1]",
+        "[2001:0:7f00:1::]",
+        "[2001:0:808:808::]",
+        "[2002:7f00:1::]",
+        "[2002:808:808::]",
+        "10.0.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "192.0.0.1",
+        "224.0.0.1",
+    ],
+)
+def test_a_document_names_global_unicast_addresses_only(host):
+    """The rest leads into a private network, to nobody, or through a relay to anywhere."""
+    with pytest.raises(ConfigurationError, match="private network"):
+        check_named_url(f"https://{host}/x", what="jwks_uri", issuer=PUBLIC)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "as.example",
+        "AS.example:8443",
+        "localhosts.example",
+        "notlocalhost",
+        "localhost-1.example",
+        "ip6-localhost.example",
+        "8.8.8.8",
+        "[2606:4700::1111]",
+        "[2a00:1450:4001::1]",
+        "[3ffe:ffff::1]",
+    ],
+)
+def test_a_document_may_name_a_server_elsewhere(host):
+    """A name of the public DNS, and an address that is routed."""
+    url = f"https://{host}/x"
+    assert url == check_named_url(url, what="jwks_uri", issuer=PUBLIC)
+
+
+@pytest.mark.parametrize("issuer", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]"])
+@pytest.mark.parametrize("host", [*LOCAL_NAMES, "[fec0::1]", "[::7f00:1]", "10.0.0.1"])
+def test_a_loopback_issuer_may_name_any_of_them(issuer, host):
+    """Whoever configures this machine tries things out."""
+    url = f"https://{host}/x"
+    assert url == check_named_url(url, what="jwks_uri", issuer=issuer)
+
+
+def test_an_issuer_of_a_local_name_may_name_itself():
+    """That is where it was configured to be; nobody else on this machine is."""
+    issuer = "https://as.localhost:8443"
+    assert check_named_url("https://as.localhost/x", what="jwks_uri", issuer=issuer)
+    for host in ("db.localhost", "localhost", "127.0.0.1"):
+        with pytest.raises(ConfigurationError, match="names this machine"):
+            check_named_url(f"https://{host}/x", what="jwks_uri", issuer=issuer)
+
+
+@pytest.mark.parametrize("host", ["foo.localhost", "ip6-localhost"])
+def test_such_a_name_is_no_loopback_address(host):
+    """What it resolves to is not known, so http and unverified TLS are refused there."""
+    with pytest.raises(ConfigurationError, match="https"):
+        check_url(f"http://{host}/")
+    with pytest.raises(ConfigurationError, match="verify_tls"):
+        check_url(f"https://{host}/", verify_tls=False)
+    assert not is_loopback(f"https://{host}/")

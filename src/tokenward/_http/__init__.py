@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from tokenward._http.answer import (
     JSON,
+    is_odd_json,
     json_object,
     max_age_of,
     media_type,
     report_unreadable,
     retry_after_of,
+    retry_in,
 )
 from tokenward._http.transport import RequestsTransport
 from tokenward._http.urls import check_named_url, check_url, is_loopback
@@ -22,9 +24,11 @@ __all__ = [
     "check_named_url",
     "check_url",
     "is_loopback",
+    "is_odd_json",
     "json_object",
     "max_age_of",
     "media_type",
     "report_unreadable",
     "retry_after_of",
+    "retry_in",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import time
 import zlib
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 
+MAX_RETRY_AFTER = 60.0
+"""Seconds for which a server's ``Retry-After`` is honoured at most, and passed on."""
+
 _SECONDS = re.compile(r"[0-9]{1,9}")
+_WHITE_SPACE = " \t\r\n"
+# Numbers stay text: Python refuses to make integers of very many digits.
+_read_loosely = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).decode
 _MAX_AGE = re.compile(r'max-age\s*=\s*"?([0-9]{1,9})"?')
 
 
@@ -121,6 +128,35 @@ def json_object(response: Response, *, types: Collection[str] = (JSON,)) -> dict
     raise AuthServiceUnavailable(hint, reason="bad_response")
 
 
+def is_odd_json(text: bytes) -> bool:
+    """Tell whether a text is one JSON object all the same when the strict reader refuses it.
+
+    A lone surrogate, a repeated member, deep nesting, a long number: what an answer repeats of
+    somebody's choosing may hold them, and says nothing of the server then. Broken text is broken
+    by who wrote it.
+
+    Args:
+        text: The body of an answer, or the payload of one that is signed.
+    """
+    try:
+        _json.loads(text)
+    except _json.JSONError:
+        pass
+    else:
+        return False
+    try:
+        written = text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    try:
+        return type(_read_loosely(written)) is dict
+    except RecursionError:
+        # Too deep to see its end.
+        return written.lstrip(_WHITE_SPACE).startswith("{")
+    except ValueError:
+        return False
+
+
 def report_unreadable(transport: Transport, url: str) -> None:
     """Have ``transport`` count its last answer from ``url`` as a failure, if it counts any."""
     report = getattr(transport, "report_unreadable", None)
@@ -141,6 +177,11 @@ def retry_after_of(response: Response, *, clock: Clock = time.time) -> float | N
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - clock())
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
+
+
+def retry_in(response: Response) -> float:
+    """Return the seconds after which to come back: what a server says, within a minute."""
+    return min(retry_after_of(response) or 1.0, MAX_RETRY_AFTER)
 
 
 def max_age_of(response: Response) -> float | None:

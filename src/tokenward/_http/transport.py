@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tokenward import _fork
 from tokenward._chance import between
 from tokenward._http.adapter import BoundAdapter
-from tokenward._http.answer import read_body, retry_after_of
+from tokenward._http.answer import MAX_RETRY_AFTER, read_body, retry_after_of
 from tokenward._http.breaker import Breaker
 from tokenward._http.bulkhead import Bulkhead
 from tokenward._http.failures import explained
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 65_536
 """How much an answer may have on top of its body: headers, interim answers, chunk sizes."""
-
-MAX_RETRY_AFTER = 60.0
-"""Seconds for which a server's ``Retry-After`` is honoured at most."""
 
 _MAX_ORIGINS = 256
 _RETRIED = frozenset({"connect_failed", "truncated"})
@@ -238,8 +235,7 @@ class RequestsTransport:
             raise AuthServiceUnavailable(
                 f"the answer has the interim status {answer.status_code}", reason="bad_response"
             )
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(answer.status_code, headers, body)
+        return Response(answer.status_code, answer.headers, body)
 
     def _server(self, origin: str) -> Bulkhead:
         server = self._servers.get(origin)

@@ -19,7 +19,12 @@ _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 # A last label like these makes a resolver read the whole name as an IPv4 address (inet_aton).
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _MAX_HOST = 253
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Names that resolvers or /etc/hosts answer with a loopback address (RFC 6761, section 6.3).
+_LOCAL_NAME = re.compile(
+    r"(.+\.)?localhost|localhost[46](\.localdomain[46]?)?|ip6-(localhost|loopback)"
+)
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_DOCUMENTATION = ipaddress.IPv6Network("3fff::/20")  # RFC 9637; older Pythons take it for global
 
 
 def check_url(url: str, *, what: str = "The URL", verify_tls: bool | str = True) -> str:
@@ -93,14 +98,15 @@ def check_named_url(url: str, *, what: str, issuer: str) -> str:
         ``url``, unchanged.
 
     Raises:
-        ConfigurationError: See `check_url`; or the URL leads to this machine or into a private
-            network by an address, and the configured issuer is not there itself.
+        ConfigurationError: See `check_url`; or the URL leads to this machine by a name or an
+            address, or into a private network by an address, and the configured issuer is not
+            there itself.
     """
     check_url(url, what=what)
     host, home = (urlsplit(u).hostname or "" for u in (url, issuer))
     if _is_loopback_host(home):
         return url
-    if _is_loopback_host(host):
+    if _is_loopback_host(host) or (_is_local_name(host) and host != home):
         why = "names this machine, which the configured issuer is not on"
     elif _is_private_address(host) and not _is_private_address(home):
         why = "has an address of a private network; have the server publish its DNS name"
@@ -114,13 +120,18 @@ def _is_private_address(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    if isinstance(address, ipaddress.IPv6Address):
-        # An IPv4 address in IPv6's clothes: a translator or relay unpacks it.
-        if address in _NAT64:
-            address = ipaddress.IPv4Address(address.packed[-4:])
-        elif address.sixtofour is not None:
-            address = address.sixtofour
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address not in _GLOBAL_UNICAST
+        or address in _DOCUMENTATION
+        # An IPv4 address in IPv6's clothes: a relay unpacks it.
+        or address.sixtofour is not None
+    ):
+        return True
     return address.is_multicast or not address.is_global
+
+
+def _is_local_name(host: str) -> bool:
+    return _LOCAL_NAME.fullmatch(host.removesuffix(".")) is not None
 
 
 def _check_host(parts: SplitResult, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -85,7 +86,13 @@ class LookupCache(Generic[V]):
         return None
 
     def look_up(
-        self, key: bytes, load: Callable[[], Entry[V]], *, patience: float, live: bool = False
+        self,
+        key: bytes,
+        load: Callable[[], Entry[V]],
+        *,
+        patience: float,
+        wait: float | None = None,
+        live: bool = False,
     ) -> V:
         """Return the value for ``key``, asking the source at most once for all who wait.
 
@@ -93,7 +100,8 @@ class LookupCache(Generic[V]):
             key: A digest; never a token.
             load: Asks the source. An `AuthServiceUnavailable` from it is shared with those who
                 wait and never stored.
-            patience: Seconds to wait for another thread's look-up; 0 waits for nobody.
+            patience: Seconds after which another thread's look-up is given up.
+            wait: Seconds to wait for it all the same, if that is less.
             live: Ask, whatever is cached or under way; the answer is stored all the same.
 
         Raises:
@@ -103,7 +111,10 @@ class LookupCache(Generic[V]):
         if entry is not None:
             return entry.give()
         try:
-            entry = self._lead(key, flight, load) if leads else self._follow(key, flight, patience)
+            if leads:
+                entry = self._lead(key, flight, load)
+            else:
+                entry = self._follow(key, flight, patience, wait)
             # Past its end, and the source could do no better: see `Entry.back_off`.
             now = self.clock()
             stale = entry.failures > 0 and now >= entry.ends
@@ -131,6 +142,14 @@ class LookupCache(Generic[V]):
             self._flights.clear()
             self.entries.clear()
             self.refusals.clear()
+
+    def refused_at(self, key: bytes) -> float:
+        """Return when the source was last asked about a key that it refused; ``-inf``: never.
+
+        Seconds since the epoch, also after the refusal has ended, as long as there is room.
+        """
+        entry = self.refusals.get(key)
+        return -math.inf if entry is None else entry.stored
 
     def expire(self) -> None:
         """Let nothing be served any more unless the source fails; what is under way is not stored.
@@ -212,16 +231,19 @@ class LookupCache(Generic[V]):
             self._tell(*["evicted"] * evicted)
         return flight.entry
 
-    def _follow(self, key: bytes, flight: Flight[V], patience: float) -> Entry[V]:
-        if flight.done.wait(patience):
+    def _follow(
+        self, key: bytes, flight: Flight[V], patience: float, wait: float | None
+    ) -> Entry[V]:
+        waited = patience if wait is None else min(wait, patience)
+        if flight.done.wait(waited):
             return flight.landed()
-        if patience > 0:
+        if waited == patience:
             # Its leader began earlier and is past its own deadline, or was killed before it could
             # say so: the next request leads.
             with self._lock:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
-        hint = f"another request's look-up of the same token took more than {patience:g} s"
+        hint = f"another request's look-up of the same token takes longer than {waited:g} s"
         raise AuthServiceUnavailable(hint, reason="deadline")
 
     def _put_off(self, key: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from tokenward._http import RequestsTransport, check_url
 from tokenward._log import shown
 from tokenward.cache import Entry, LookupCache
-from tokenward.client_auth.credentials import Secretive, checked
+from tokenward.client_auth.credentials import Secretive, checked, client_id_of
 from tokenward.client_auth.mutual_tls import check_endpoint
 from tokenward.client_auth.resending import sent_with
 from tokenward.client_auth.token_endpoint import TokenEndpoint
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from tokenward.protocols import ClientAuth, Clock, Transport
 
 AnyRequest = TypeVar("AnyRequest")
+
+RENEW_AFTER: Final = 10.0
+"""Seconds after a renewal for a refused token before there is another: it would be refused as well,
+and a service that refuses every token would have one asked for with each request."""
 
 _KEY: Final = b"token"
 # RFC 6749, section 3.3.
@@ -38,8 +43,10 @@ class ClientCredentials(Secretive):
 
     ``session.auth = source`` has requests send the token. If the answer is a 401, the request is
     sent once more with a new token, and of many threads that are told so at once, one asks for it.
-    A body that can be sent only once, such as a generator, is not sent again. Use such a session
-    for the one service that the token is meant for.
+    The 401 is the caller's if a refusal had the token renewed less than `RENEW_AFTER` seconds ago,
+    if no other one can be had, or if the body can be sent only once, such as a generator. A 401
+    costs nobody the token that there is: see `invalidate`. Use such a session for the one service
+    that the token is meant for.
 
     `BearerAuth` takes the source too.
 
@@ -110,6 +117,8 @@ class ClientCredentials(Secretive):
             where = IssuerMetadata(issuer, transport=self._transport, timeout=timeout, clock=clock)
         else:
             raise ConfigurationError("Give one of token_endpoint and issuer.")
+        self._client_auth = client_auth
+        self._form = form
         self._endpoint = TokenEndpoint(
             where,
             client_auth=client_auth,
@@ -119,6 +128,7 @@ class ClientCredentials(Secretive):
             clock=clock,
         )
         self._cache: LookupCache[str] = LookupCache(max_entries=1, clock=clock)
+        self._renewed_at = -math.inf
 
     @overload
     def __call__(self, /) -> str: ...
@@ -135,20 +145,45 @@ class ClientCredentials(Secretive):
             return self._token()
         return sent_with(self, request)
 
+    @property
+    def client_id(self) -> str | None:
+        """What tells our tokens from those of other clients, and for other uses; no secret.
+
+        The ``client_id`` of ``client_auth``, and scope, audience and resource where they are given,
+        as a JSON object. ``None`` where ``client_auth`` has no ``client_id``.
+        """
+        client_id = client_id_of(self._client_auth)
+        if client_id is None:
+            return None
+        return json.dumps({"client_id": client_id, **self._form}, sort_keys=True)
+
     def invalidate(self, token: str | None = None) -> None:
-        """Forget the token; the next one who asks gets a new one.
+        """Have a new token asked for.
+
+        Without an argument the token is forgotten, whatever it may still be good for: the next one
+        who asks gets a new one, or the outage that there is.
+
+        With a token that a service refused, that token is to be renewed, if it is still the one
+        that there is, and if no refusal had it renewed during the last `RENEW_AFTER` seconds. The
+        next one who asks does so, and the others wait for the answer. If there is none, the refused
+        token is served on, up to its end, and the next attempt waits a little longer each time: one
+        service may refuse what all the others take.
 
         Args:
-            token: Only if it is still this one, which a service refused. Then of all who were
-                refused together, one asks for a new token.
+            token: The token that a service refused.
         """
         if token is None:
             self._cache.invalidate(_KEY)
             return
-        entry = self._cache.entries.get(_KEY)
-        if entry is not None and entry.value == token:
-            # Whoever is asking for the next one already goes on, and answers the others too.
-            entry.fresh_until = entry.ends = entry.stale_until = entry.stored
+        entry, now = self._cache.entries.get(_KEY), self._clock()
+        if entry is None or entry.value != token:
+            return
+        if self._renewed_at <= now < self._renewed_at + RENEW_AFTER:
+            return
+        self._renewed_at = now
+        # Whoever is asking for the next one already goes on, and answers the others too. An attempt
+        # that has been put off stays so: the endpoint just failed, however often we are refused.
+        entry.fresh_until = entry.ends = min(now, entry.ends)
 
     def close(self) -> None:
         """Close idle connections; asking again opens new ones."""

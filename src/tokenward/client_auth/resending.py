@@ -6,10 +6,18 @@ each answer. Nothing of it is imported here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from tokenward.errors import AuthError
 
 if TYPE_CHECKING:
     from tokenward.client_auth.client_credentials import ClientCredentials
+
+MAX_REFUSAL_BYTES: Final = 65_536
+"""Bytes of a refusal that are read to use its connection again; a longer one is cut off there."""
+
+# Little at a time: a compressed part may be a thousand times as long.
+_PART: Final = 1_024
 
 
 def sent_with(source: ClientCredentials, request: Any) -> Any:
@@ -46,13 +54,16 @@ class _Retry:
         self._source.invalidate(self._token)
         if not self._can_be_rewound(request.body):
             return None
-        # Read to its end, so that the connection can be used again.
-        response.content  # noqa: B018 - a property that reads
         again = request.copy()
-        again.headers["Authorization"] = f"Bearer {self._source()}"
+        try:
+            again.headers["Authorization"] = f"Bearer {self._source()}"
+        except AuthError:
+            response.close()
+            raise
         if again.headers["Authorization"] == self.authorization:
-            # The server still hands out this one.
+            # There is no other one.
             return None
+        _put_aside(response)
         if self._begin is not None and request.body is not None:
             request.body.seek(self._begin)
         answer = response.connection.send(again, **options)
@@ -61,6 +72,24 @@ class _Retry:
 
     def _can_be_rewound(self, body: object) -> bool:
         return body is None or isinstance(body, str | bytes) or self._begin is not None
+
+
+def _put_aside(response: Any) -> None:
+    # requests reads an answer whole or not at all, and what it has read is in an attribute without
+    # a public way to set it.
+    if response._content is not False or response.raw is None:  # noqa: SLF001 - see above
+        return
+    read = bytearray()
+    try:
+        for part in response.iter_content(_PART):
+            read += part
+            if len(read) > MAX_REFUSAL_BYTES:
+                response.close()
+                break
+    except OSError:
+        # What requests raises is one. The answer is not the caller's, nor is its end.
+        response.close()
+    response._content = bytes(read[:MAX_REFUSAL_BYTES])  # noqa: SLF001 - see above
 
 
 def _position(body: object) -> int | None:

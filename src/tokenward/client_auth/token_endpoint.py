@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenward import _json
-from tokenward._http import json_object, report_unreadable, retry_after_of
+from tokenward._http import json_object, report_unreadable, retry_in
 from tokenward._log import OncePerMinute, shown
-from tokenward.bearer import MAX_RETRY_AFTER, MAX_TOKEN_BYTES
+from tokenward.bearer import MAX_TOKEN_BYTES
 from tokenward.client_auth.credentials import B64TOKEN, authenticated
 from tokenward.errors import AuthServiceUnavailable
 from tokenward.protocols import Request, Response, Transport
@@ -42,7 +42,6 @@ _OUR_MISTAKE = {
     "unsupported_grant_type": "the server has no grant client_credentials; enable it there",
     "invalid_grant": "the server refuses the grant; look at the client's registration there",
 }
-# The connection broke: nobody knows whether the server has seen the request.
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +138,7 @@ class TokenEndpoint:
         if reason != "bad_response":
             self._refusal = _Refusal(self._clock(), hint, reason)
             return _refused(hint, reason)
-        retry_after = min(retry_after_of(response) or 1, MAX_RETRY_AFTER)
-        return AuthServiceUnavailable(hint, reason=reason, retry_after=retry_after)
+        return AuthServiceUnavailable(hint, reason=reason, retry_after=retry_in(response))
 
 
 def _read(response: Response) -> Grant | str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tokenward.cache import Entry, State
-from tokenward.errors import AuthServiceUnavailable, InvalidToken
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
+from tokenward.introspection._replies import Answer
+from tokenward.introspection.client import IntrospectionClient
 
 if TYPE_CHECKING:
     from tokenward._events import Events
     from tokenward.introspection._verdicts import Verdicts
-    from tokenward.introspection.client import IntrospectionClient
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, SharedCache
     from tokenward.shared_cache import SharedAnswers
+
+
+MAX_FORGOTTEN = 10_000
+"""Tokens of which is remembered when they were revoked; the shared level has tombstones besides."""
 
 
 class Answers:
@@ -39,6 +46,7 @@ class Answers:
         self, client: IntrospectionClient, verdicts: Verdicts, *, clock: Clock, events: Events
     ) -> None:
         self._client = client
+        self._put = _asker(client)
         self._verdicts = verdicts
         self._clock = clock
         self._events = events
@@ -49,25 +57,35 @@ class Answers:
         self.shared_hits = 0
         self.shared_errors = 0
         self._circuit_open = False
+        self._forgotten: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
         self._circuit_watch = threading.Lock()
 
     def after_fork(self) -> None:
-        """Replace a lock that another thread may hold in the parent."""
+        """Replace locks that another thread may hold in the parent."""
+        self._lock = threading.Lock()
         self._circuit_watch = threading.Lock()
 
     def share(self, cache: SharedCache) -> None:
         """Look for answers in ``cache`` from now on, and put them there.
 
         Raises:
-            ConfigurationError: The cache names no secrets, or weak ones.
+            ConfigurationError: The secrets of the cache are weak, or nothing tells us from other
+                clients of the server, which may be told other things.
         """
         # It brings cryptography along, which nobody else here needs.
         from tokenward.shared_cache import SharedAnswers  # noqa: PLC0415
 
+        client = self._client.client_name
+        if client is None:
+            raise ConfigurationError(
+                "What is shared belongs to one client of the server, and client_auth does not say"
+                " which one this is: give it, or the callable in it, an attribute client_id."
+            )
         self._shared = SharedAnswers(
             cache,
             endpoint=self._client.server_name,
-            client=self._client.client_name,
+            client=client,
             failed=self.shared_failed,
             clock=self._clock,
         )
@@ -77,13 +95,32 @@ class Answers:
         self.shared_errors += 1
         self._events.emit("cache", "shared.error")
 
-    def load(self, token: str, key: bytes, *, live: bool) -> Entry[Principal]:
+    def forget(self, key: bytes) -> None:
+        """Use no shared answer about a token that was asked for before now.
+
+        Whether or not its tombstone could be written: a Redis that is full takes none.
+        """
+        if self._shared is not None:
+            with self._lock:
+                self._forgotten.pop(key, None)
+                if len(self._forgotten) >= MAX_FORGOTTEN:
+                    self._forgotten.popitem(last=False)
+                self._forgotten[key] = self._clock()
+
+    def drop(self, key: bytes) -> None:
+        """Take our own answer about a token out of the shared level."""
+        if self._shared is not None:
+            self._shared.drop(key)
+
+    def load(self, token: str, key: bytes, *, live: bool, since: float) -> Entry[Principal]:
         """Return the entry for a token.
 
         Args:
             token: What to ask about.
             key: Its digest.
             live: Ask the server, whatever the shared level holds.
+            since: A shared answer counts only if it was asked for later, in seconds since the
+                epoch: whoever was told no must not come upon an older yes.
 
         Raises:
             AuthServiceUnavailable: The server cannot be asked, and the shared level holds nothing
@@ -92,7 +129,7 @@ class Answers:
         shared = self._shared
         if shared is None:
             return self._ask(token)[0]
-        found = None if live else self._find(shared, key)
+        found = None if live else self._find(shared, key, max(since, self._forgotten_at(key)))
         if found is not None and found.state(self._clock()) is State.FRESH:
             return found
         try:
@@ -103,19 +140,22 @@ class Answers:
                 raise
             found.back_off(now)
             return found
-        lasts = entry.stale_until - self._clock()
-        # Acceptances only: with refusals, a flood of made-up tokens would fill it.
+        # Until its end, and not longer: that a server fails is seen by those who ask it. And
+        # acceptances only: with refusals, a flood of made-up tokens would fill the cache.
+        lasts = entry.ends - self._clock()
         if entry.refusal is None and lasts > 0:
             shared.put(key, claims, asked_at=entry.stored, ttl=lasts)
-        elif live or found is not None:
-            # What stands there was said earlier. Elsewhere nothing does: it was looked up just now.
+        else:
             shared.drop(key)
         return entry
 
-    def _find(self, shared: SharedAnswers, key: bytes) -> Entry[Principal] | None:
+    def _forgotten_at(self, key: bytes) -> float:
+        return self._forgotten.get(key, -math.inf)
+
+    def _find(self, shared: SharedAnswers, key: bytes, since: float) -> Entry[Principal] | None:
         answer = shared.get(key)
         entry = None
-        if answer is not None:
+        if answer is not None and answer.asked_at > since:
             entry = self._verdicts.of(answer.claims, asked_at=answer.asked_at)
         if entry is None or entry.state(self._clock()) is State.GONE:
             self._events.emit("cache", "shared.miss")
@@ -130,7 +170,7 @@ class Answers:
         outcome = "interrupted"
         self.upstream_calls += 1
         try:
-            answer = self._client.ask(token)
+            answer = self._put(token)
             outcome = "ok"
         except AuthServiceUnavailable as error:
             self.upstream_errors += 1
@@ -154,3 +194,10 @@ class Answers:
             outcome = "opened" if self._circuit_open else "closed"
         if changed:
             self._events.emit("breaker", outcome)
+
+
+def _asker(client: IntrospectionClient) -> Callable[[str], Answer]:
+    # A client that changes what the public method does means every question.
+    if type(client).introspect is IntrospectionClient.introspect:
+        return lambda token: client.ask(token)  # noqa: PLW0108 - as it is at that time
+    return lambda token: Answer(client.introspect(token), storable=True)

@@ -38,6 +38,11 @@ class Endpoint:
         self._client_auth = client_auth
         self._signed = signed
 
+    @property
+    def is_discovered(self) -> bool:
+        """Whether the issuer itself names it."""
+        return self._configured is None
+
     def find(self, deadline: float) -> str:
         """Return the URL, asking for the metadata if need be.
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tokenward import _json
-from tokenward._http import json_object, report_unreadable, retry_after_of
+from tokenward._http import (
+    JSON,
+    is_odd_json,
+    json_object,
+    media_type,
+    report_unreadable,
+    retry_in,
+)
 from tokenward._log import OncePerMinute
 from tokenward.errors import AuthError, AuthServiceUnavailable, InvalidToken
 
@@ -55,7 +62,20 @@ def refusal(response: Response, url: str) -> AuthError:
     if 300 <= status < 400:
         hint += " (redirects are not followed: configure the final URL)"
     return AuthServiceUnavailable(
-        hint, reason="bad_response", retry_after=retry_after_of(response) or 1
+        hint,
+        reason="bad_response",
+        retry_after=retry_in(response),
+    )
+
+
+def token_refused(response: Response, url: str) -> AuthServiceUnavailable:
+    """Return the outage that a 401 or 403 is when the server takes our credentials all the same."""
+    hint = (
+        f"{shown_url(url)} answered {response.status} to this token and takes our credentials: it,"
+        " or something before it, refuses what the token looks like"
+    )
+    return AuthServiceUnavailable(
+        hint, reason="client_refused", retry_after=CLIENT_REFUSED_BACK_OFF
     )
 
 
@@ -82,15 +102,19 @@ def read_answer(
         response: The answer.
         url: The endpoint that gave it.
         signed: What reads it, if it has to be signed.
-        transport: Told when it is none, so that its breaker can count that.
+        transport: Told when it is none, so that its breaker can count that; not when claims may
+            be all that is wrong with it, which whoever got the token can have chosen.
         deadline: When to give up on the keys of a signed one, on the ``time.monotonic()`` scale.
 
     Raises:
         AuthServiceUnavailable: It is none, or its signature cannot be checked.
     """
 
-    def unreadable(what: str, reason: str = "bad_response") -> AuthServiceUnavailable:
-        report_unreadable(transport, url)
+    def unreadable(
+        what: str, reason: str = "bad_response", *, counts: bool = True
+    ) -> AuthServiceUnavailable:
+        if counts:
+            report_unreadable(transport, url)
         endpoint = shown_url(url)
         hint = f"{endpoint} answered 200 with {what}"
         if reason == "unsigned_response":
@@ -104,7 +128,8 @@ def read_answer(
         else:
             unverified = signed.read(response)
     except AuthServiceUnavailable as error:
-        raise unreadable(error.hint, error.reason) from None
+        odd = _is_odd(response) if signed is None else signed.is_odd(response)
+        raise unreadable(error.hint, error.reason, counts=not odd) from None
     if signed is not None:
         try:
             claims = signed.verify(unverified, deadline=deadline)
@@ -116,6 +141,10 @@ def read_answer(
         # "true", 1 or a missing member is a server that does not speak RFC 7662, not a verdict.
         raise unreadable("no JSON true or false as the member active")
     return Answer(claims, "no-store" not in response.headers.get("cache-control", "").lower())
+
+
+def _is_odd(response: Response) -> bool:
+    return media_type(response) == JSON and is_odd_json(response.body)
 
 
 def _oauth_error(response: Response) -> object:

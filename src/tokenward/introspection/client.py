@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+from urllib.parse import urlsplit
 
-from tokenward._http import (
-    JSON,
-    RequestsTransport,
-    check_url,
-)
+from tokenward._http import JSON, RequestsTransport, check_url
 from tokenward.bearer import check_token
 from tokenward.client_auth import authenticated, check_endpoint
-from tokenward.errors import ConfigurationError
+from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
 from tokenward.introspection._endpoint import Endpoint
 from tokenward.introspection._replies import (
     CLIENT_REFUSED_BACK_OFF,
@@ -24,9 +22,10 @@ from tokenward.introspection._replies import (
     read_answer,
     refusal,
     shown_url,
+    token_refused,
 )
 from tokenward.metadata import MAX_DOCUMENT_BYTES, IssuerMetadata, check_issuer
-from tokenward.protocols import Request, Transport
+from tokenward.protocols import Request, Response, Transport
 
 if TYPE_CHECKING:
     from tokenward.introspection.options import ClientOptions
@@ -124,6 +123,7 @@ class IntrospectionClient:
                     issuer, transport=self._documents, timeout=timeout, clock=clock
                 )
         self._signed: SignedAnswers | None = None
+        self._demands = ""
         if signed_response_alg is not None:
             # It brings cryptography along, which nobody else here needs.
             from tokenward.introspection.signed import signed_answers  # noqa: PLC0415
@@ -138,6 +138,7 @@ class IntrospectionClient:
                 verify_tls=verify_tls,
                 clock=clock,
             )
+            self._demands = f" signed {' '.join(sorted(self._signed.algorithms))}"
         elif jwks_uri is not None:
             raise ConfigurationError(
                 "jwks_uri is for signed answers; name their algorithm as signed_response_alg, or"
@@ -151,6 +152,7 @@ class IntrospectionClient:
             signed=self._signed,
         )
         self._refused_until = 0.0
+        self._was_accepted = False
 
     @classmethod
     def from_issuer(
@@ -190,19 +192,12 @@ class IntrospectionClient:
             raise client_refused("the server refused our client credentials a moment ago")
         deadline = now + self.timeout
         endpoint = self._endpoint.find(deadline)
-        request = Request(
-            "POST",
-            endpoint,
-            headers={"Accept": JSON if self._signed is None else self._signed.accept},
-            form={"token": token, **self._hint},
-            issuer=self.issuer,
-        )
-        request = authenticated(request, self._client_auth)
-        response = self._transport.send(request, deadline=deadline)
+        response = self._send(token, endpoint, deadline)
+        if response.status in (401, 403):
+            raise self._refused(response, endpoint, deadline)
         if response.status != 200:
-            if response.status in (401, 403):
-                self._refused_until = time.monotonic() + CLIENT_REFUSED_BACK_OFF
             raise refusal(response, endpoint)
+        self._was_accepted = True
         return read_answer(
             response, endpoint, signed=self._signed, transport=self._transport, deadline=deadline
         )
@@ -223,10 +218,15 @@ class IntrospectionClient:
         return self.issuer or self._endpoint.url
 
     @property
-    def client_name(self) -> str:
-        """What tells us from other clients of the server, as far as it is known."""
-        kind = type(self._client_auth).__name__
-        return str(getattr(self._client_auth, "client_id", kind))
+    def client_name(self) -> str | None:
+        """What tells us from other clients of the server, and what we demand of its answers.
+
+        ``None`` when nothing does: ``client_auth`` has no ``client_id``.
+        """
+        client_id = getattr(self._client_auth, "client_id", None)
+        if not isinstance(client_id, str):
+            return None
+        return client_id + self._demands
 
     @property
     def circuit_open(self) -> bool:
@@ -245,10 +245,53 @@ class IntrospectionClient:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._transport.close()
-        if self._documents is not self._transport:
-            self._documents.close()
+        for transport in {self._transport, self._documents}:
+            close = getattr(transport, "close", None)
+            if close is not None:
+                close()
+
+    def _send(self, token: str, endpoint: str, deadline: float) -> Response:
+        request = Request(
+            "POST",
+            endpoint,
+            headers={"Accept": JSON if self._signed is None else self._signed.accept},
+            form={"token": token, **self._hint},
+            issuer=self.issuer if self._is_the_issuers(endpoint) else None,
+        )
+        request = authenticated(request, self._client_auth)
+        return self._transport.send(request, deadline=deadline)
+
+    def _refused(self, response: Response, endpoint: str, deadline: float) -> AuthError:
+        # A token of our own, as `BearerAuth` has one, may have ended early.
+        tell = getattr(self._client_auth, "refused", None)
+        if response.status == 401 and tell is not None:
+            tell()
+        # There are firewalls before servers that forbid a request for the token in it. Whoever
+        # sends such tokens must not stop the questions about those of others.
+        if response.status == 403 and self._was_accepted and self._takes_us(endpoint, deadline):
+            return token_refused(response, endpoint)
+        self._was_accepted = False
+        self._refused_until = time.monotonic() + CLIENT_REFUSED_BACK_OFF
+        return refusal(response, endpoint)
+
+    def _takes_us(self, endpoint: str, deadline: float) -> bool:
+        try:
+            made_up = secrets.token_urlsafe(32)
+            return self._send(made_up, endpoint, deadline).status not in (401, 403)
+        except AuthServiceUnavailable:
+            return True  # nothing is known; the next question will tell
+
+    def _is_the_issuers(self, endpoint: str) -> bool:
+        # What is made out to the issuer must not reach somebody else, who could use it there.
+        if self._endpoint.is_discovered or self.issuer is None:
+            return True
+        return _origin(endpoint) == _origin(self.issuer)
 
     def __reduce__(self) -> NoReturn:
         msg = "an IntrospectionClient holds secrets and sockets: make one in each process"
         raise TypeError(msg)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()

@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenward import _jose
-from tokenward._http import JSON, check_url, media_type
+from tokenward._http import JSON, check_url, is_odd_json, media_type
 from tokenward._log import shown
 from tokenward.claims.kinds import full_type
+from tokenward.client_auth import BearerAuth
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.jwkset import FetchedKeySet
 
@@ -33,6 +34,7 @@ CLOCK_LEEWAY: Final = 30.0
 
 _SIGNING_ALGORITHMS: Final = "introspection_signing_alg_values_supported"
 _JWE_SEGMENTS: Final = 5
+_NO_CLAIMS: Final = _jose.encode(b"{}").encode("ascii")
 
 
 class SignedAnswers:
@@ -61,7 +63,7 @@ class SignedAnswers:
     ) -> None:
         self._issuer = issuer
         self._client_id = client_id
-        self._algorithms = algorithms
+        self.algorithms = algorithms
         self._key_set = key_set
         self._finds_keys = finds_keys
         self._clock = clock
@@ -72,7 +74,7 @@ class SignedAnswers:
         Raises:
             AuthServiceUnavailable: The server signs in other ways, or names no keys.
         """
-        metadata.check_algorithms(_SIGNING_ALGORITHMS, self._algorithms)
+        metadata.check_algorithms(_SIGNING_ALGORITHMS, self.algorithms)
         if self._finds_keys:
             metadata.url("jwks_uri")
 
@@ -107,6 +109,20 @@ class SignedAnswers:
             raise _bad("a JWT whose member token_introspection is not an object")
         return unverified
 
+    def is_odd(self, response: Response) -> bool:
+        """Tell whether an answer that `read` refuses is refused for its claims' JSON alone.
+
+        See `is_odd_json`. The signature is not looked at: what cannot be read has no use for it.
+        """
+        first, _, rest = response.body.partition(b".")
+        second, _, third = rest.rpartition(b".")
+        try:
+            self._parse(b".".join((first, _NO_CLAIMS, third)))
+            payload = _jose.decode(second)
+        except (AuthServiceUnavailable, ValueError):
+            return False
+        return media_type(response) == SIGNED_ANSWER and is_odd_json(payload)
+
     def verify(self, unverified: Unverified, *, deadline: float) -> Mapping[str, Any]:
         """Return the member ``token_introspection`` of an answer that the issuer has signed.
 
@@ -118,7 +134,7 @@ class SignedAnswers:
             InvalidToken: It has not; the hint says why.
             AuthServiceUnavailable: The issuer's keys cannot be had.
         """
-        self._key_set.verify(unverified, self._algorithms, deadline=deadline)
+        self._key_set.verify(unverified, self.algorithms, deadline=deadline)
         answer: Mapping[str, Any] = unverified.claims["token_introspection"]
         return answer
 
@@ -130,7 +146,7 @@ class SignedAnswers:
             )
         try:
             unverified = _jose.parse(
-                body.decode("latin-1"), max_bytes=len(body), algorithms=self._algorithms
+                body.decode("latin-1"), max_bytes=len(body), algorithms=self.algorithms
             )
         except InvalidToken as refusal:
             hint = refusal.hint
@@ -182,7 +198,9 @@ def signed_answers(
             "signed_response_alg takes algorithms whose keys an issuer publishes:"
             f" {', '.join(sorted(_jose.ASYMMETRIC))}."
         )
-    client_id = getattr(client_auth, "client_id", None)
+    # What tells one bearer from another is no name that the server knows.
+    identified = None if isinstance(client_auth, BearerAuth) else client_auth
+    client_id = getattr(identified, "client_id", None)
     if metadata is None or not isinstance(client_id, str):
         raise ConfigurationError(
             "A signed answer names its issuer and the client it is for: with signed_response_alg"

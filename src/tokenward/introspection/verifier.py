@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward import _fork
 from tokenward._events import Events, outcome_of
+from tokenward._spellings import spellings
 from tokenward.bearer import MAX_TOKEN_BYTES, check_token
 from tokenward.cache import CacheStats, LookupCache
 from tokenward.claims import ClaimsPolicy
@@ -20,6 +21,7 @@ from tokenward.introspection._listening import Listening
 from tokenward.introspection._verdicts import Verdicts
 
 if TYPE_CHECKING:
+    from tokenward.cache import Entry
     from tokenward.introspection.client import IntrospectionClient
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, OnEvent, RevocationBus, SharedCache
@@ -93,7 +95,8 @@ class IntrospectionVerifier:
                 msg = f"{name} is a number, 0 or more"
                 raise ConfigurationError(msg)
         self.client = client
-        self.issuer = issuer if isinstance(issuer, str) else client.issuer or client.shown_endpoint
+        known = client.issuer or client.shown_endpoint
+        self.issuer = issuer if isinstance(issuer, str) else known
         policy = ClaimsPolicy(
             audience=audience,
             issuer=issuer,
@@ -122,9 +125,9 @@ class IntrospectionVerifier:
         self._listening: Listening | None = None
         if shared_cache is not None or revocation_bus is not None:
             self._share(shared_cache, revocation_bus)
-        if on_event is not None:
-            # So that nothing is asked, on the path of every request, when nobody observes.
-            self.verify = self._verify_observed  # type: ignore[method-assign]
+        # What the path of nearly every request looks at: nothing where somebody observes, so that
+        # it need not ask whether somebody does.
+        self._fast: Mapping[bytes, Entry[Principal]] = {} if self._events else self._cache.entries
         _fork.register(self)
 
     def after_fork(self) -> None:
@@ -146,15 +149,21 @@ class IntrospectionVerifier:
             InvalidToken: The server, or the policy, refuses the token.
             AuthServiceUnavailable: The server cannot be asked, or its answer is none.
         """
-        key = _key(token)
+        try:
+            key = _key(token)
+        except InvalidToken as refusal:
+            self._events.emit("verify", outcome_of(refusal))
+            raise
         if not live:
             # LookupCache.cached, written out: this is the path of nearly every request.
-            cache = self._cache
-            entry = cache.entries.get(key)
+            entry = self._fast.get(key)
             if entry is not None and entry.stored <= self._clock() < entry.fresh_until:
-                cache.hits += 1
+                self._cache.hits += 1
                 entry.used = True
                 return entry.value  # type: ignore[return-value]  # entries hold acceptances only
+        if self._events:
+            with self._events.timed("verify"):
+                return self._look_up(key, token, live=live)
         return self._look_up(key, token, live=live)
 
     def cached(self, token: str, /) -> Principal | None:
@@ -181,13 +190,16 @@ class IntrospectionVerifier:
         reached keeps its answer for ``ttl`` at most.
         """
         try:
-            key = _key(token)
-        except InvalidToken:
+            keys = [_key(spelling) for spelling in spellings(token)]
+        except (InvalidToken, AttributeError):
             return  # nothing is known of what is no token
-        if self._revocations is not None:
-            self._revocations.publish(key)
-        # Afterwards: who looks it up in between may still find it in the shared cache.
-        self._cache.invalidate(key)
+        for key in keys:
+            # In this order: whoever looks it up in between may still find it in the shared cache.
+            self._answers.forget(key)
+            if self._revocations is not None:
+                self._answers.drop(key)
+                self._revocations.publish(key)
+            self._cache.invalidate(key)
 
     def clear(self) -> None:
         """Forget every token, in this process."""
@@ -227,26 +239,14 @@ class IntrospectionVerifier:
         if shared_cache is not None:
             self._answers.share(shared_cache)
         if revocation_bus is not None:
-            forget, missed = self._cache.invalidate, self._cache.expire
+            missed = self._cache.expire
             self._listening = Listening(
-                lambda: revocations.subscribe(forget, missed=missed), failed=failed
+                lambda: revocations.subscribe(self._forget, missed=missed), failed=failed
             )
 
-    def _verify_observed(self, token: str, /, *, live: bool = False) -> Principal:
-        started = time.perf_counter()
-        outcome = "interrupted"
-        try:
-            key = _key(token)
-            principal = None if live or self._asks_always else self._cache.cached(key)
-            if principal is None:
-                principal = self._look_up(key, token, live=live)
-            outcome = "ok"
-        except AuthError as error:
-            outcome = outcome_of(error)
-            raise
-        finally:
-            self._decided(outcome, started)
-        return principal
+    def _forget(self, key: bytes) -> None:
+        self._answers.forget(key)
+        self._cache.invalidate(key)
 
     def _look_up(self, key: bytes, token: str, *, live: bool) -> Principal:
         check_token(token, max_bytes=self._max_token_bytes)
@@ -254,15 +254,17 @@ class IntrospectionVerifier:
             self._listening.begin()
         # With ttl=0 even an answer under way may have been given before this request came.
         live = live or self._asks_always
-        if not live and not self._events:
+        if not live:
             principal = self._cache.cached(key)
             if principal is not None:
                 return principal
-        load = partial(self._answers.load, token, key, live=live)
+        since = self._cache.refused_at(key)
+        load = partial(self._answers.load, token, key, live=live, since=since)
         # Others may wait for this thread: they must not wait for an observer that blocks.
-        patience = 0.0 if self.client.hangs else self.client.timeout
+        timeout = self.client.timeout
+        wait = timeout / 10 if self.client.hangs else None
         with self._events.held():
-            return self._cache.look_up(key, load, patience=patience, live=live)
+            return self._cache.look_up(key, load, patience=timeout, wait=wait, live=live)
 
     def _decided(self, outcome: str, started: float) -> None:
         self._events.emit("verify", outcome, seconds=time.perf_counter() - started)

@@ -12,7 +12,7 @@ from tokenward._http import (
     max_age_of,
     media_type,
     report_unreadable,
-    retry_after_of,
+    retry_in,
 )
 from tokenward._log import shown
 from tokenward.errors import AuthServiceUnavailable
@@ -116,8 +116,7 @@ def _read(transport: Transport, url: str, response: Response, types: Collection[
         hint = f"{_shown(url)} answered {response.status}"
         if 300 <= response.status < 400:
             hint += " (redirects are not followed: configure the final URL)"
-        later = retry_after_of(response) or 1
-        raise AuthServiceUnavailable(hint, reason="bad_response", retry_after=later)
+        raise AuthServiceUnavailable(hint, reason="bad_response", retry_after=retry_in(response))
     if len(response.body) > MAX_DOCUMENT_BYTES:
         hint = f"{_shown(url)} has more than {MAX_DOCUMENT_BYTES} bytes"
         raise AuthServiceUnavailable(hint, reason="too_large")

@@ -51,6 +51,10 @@ class RedisSharedCache:
         """The secrets that values are sealed under, newest first."""
         return self._secrets
 
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value of one key; see `get_many`."""
+        return self.get_many([key])[0]
+
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """Return the value of each key, or ``None``, in one round trip.
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from tokenward._spellings import spellings
 from tokenward.errors import ConfigurationError, InvalidToken, TokenExpired
 from tokenward.tokens import LocalVerifier, create_access_token
 
@@ -158,7 +159,8 @@ class AccessTokens:
         self._tokens.revoke(claims["jti"], claims["exp"] + _LONGEST_LEEWAY)
         # Not before the store has it: who forgets the token asks us again at once.
         if self._revocations is not None:
-            self._revocations.publish(sha256(token.encode()).digest())
+            for spelling in spellings(token):
+                self._revocations.publish(sha256(spelling.encode()).digest())
 
     def _verifier(self, audiences: frozenset[str]) -> LocalVerifier:
         return LocalVerifier(

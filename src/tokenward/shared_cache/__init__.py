@@ -2,8 +2,9 @@
 
 `SharedAnswers` keeps what the authorization server said, never what anybody made of it: each reader
 applies its own policy. `Revocations` takes answers away, everywhere. Both see nothing but the
-SHA-256 digest of a token, and seal whatever leaves the process, so that whoever can read the store
-learns nothing, and whoever can write to it can at most make somebody ask again.
+SHA-256 digest of a token, and seal whatever leaves the process: whoever can read the store learns
+nothing. Whoever can write to it can make everybody ask again, and can undo a revocation there until
+the end of the answer that stood there before.
 
 A token has one place for answers, for each endpoint and client, and one for a tombstone, which says
 that no answer may be used. The tombstone has a place of its own because a look-up that began before

@@ -41,7 +41,7 @@ class SharedAnswers:
         clock: Seconds since the epoch.
 
     Raises:
-        ConfigurationError: The cache names no secrets, or weak ones.
+        ConfigurationError: The secrets of the cache are weak, or an empty list.
     """
 
     def __init__(
@@ -54,6 +54,10 @@ class SharedAnswers:
         clock: Clock = time.time,
     ) -> None:
         self._cache = cache
+        # One that fetches one value at a time will do, at the price of a round trip for each.
+        self._get_many: Callable[[list[bytes]], Sequence[bytes | None]] = getattr(
+            cache, "get_many", lambda keys: [cache.get(key) for key in keys]
+        )
         self._places = Places(cache)
         # Length first, so that no two pairs read alike.
         where = endpoint.encode("utf-8")
@@ -104,7 +108,7 @@ class SharedAnswers:
         return self._places.slots(digest)[0] + self._suffix
 
     def _read(self, keys: list[bytes]) -> Sequence[bytes | None]:
-        found = self._cache.get_many(keys)
+        found = self._get_many(keys)
         if len(found) != len(keys):
             msg = "not one value for each key"
             raise ValueError(msg)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import secrets as _secrets
 from typing import TYPE_CHECKING, Final
 
 from tokenward._seal import Box
-from tokenward.errors import ConfigurationError
+from tokenward.shared_cache.careful import seldom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,9 @@ TOMBSTONE: Final = b"t"
 """What the name of a tombstone ends with."""
 
 
+_MADE_UP: Final = (_secrets.token_urlsafe(32),)
+
+
 class Places:
     """Names that nobody without a secret can compute, one token's in one slot of a cluster.
 
@@ -38,7 +43,7 @@ class Places:
         box: Seals what stands there.
 
     Raises:
-        ConfigurationError: The cache names no secrets, or weak ones.
+        ConfigurationError: The secrets of the cache are weak, or an empty list.
     """
 
     __slots__ = ("box",)
@@ -52,15 +57,19 @@ class Places:
 
 
 def secrets_of(shared: SharedCache | RevocationBus) -> Sequence[str]:
-    """Return the secrets that a cache or a bus names.
+    """Return the secrets that a cache or a bus names; else one that this process makes up.
 
-    Raises:
-        ConfigurationError: It names none.
+    Nothing is shared unsealed. What a made-up secret seals is of use to this process alone, and to
+    the children that it forks.
     """
-    secrets: Sequence[str] = getattr(shared, "secrets", ())
-    if not secrets:
-        raise ConfigurationError(
-            f"{type(shared).__name__} has no secrets, and nothing is shared unsealed: give it an "
-            "attribute 'secrets', a list of strings of at least 16 bytes, newest first."
-        )
-    return secrets
+    secrets: Sequence[str] | None = getattr(shared, "secrets", None)
+    if secrets is not None:
+        return secrets
+    seldom.log(
+        logging.WARNING,
+        ("secrets", type(shared).__name__),
+        "%s has no secrets, so that no other process can read what it holds: give it an attribute "
+        "'secrets', a list of strings of at least 16 bytes, newest first",
+        type(shared).__name__,
+    )
+    return _MADE_UP

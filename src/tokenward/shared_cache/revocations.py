@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any, Final
 
 from tokenward._seal import Box
 from tokenward.shared_cache.careful import Careful, seldom
@@ -30,7 +31,7 @@ class Revocations:
         failed: Called after each failure of either.
 
     Raises:
-        ConfigurationError: One of them names no secrets, or weak ones.
+        ConfigurationError: The secrets of one are weak, or an empty list.
     """
 
     def __init__(
@@ -80,7 +81,13 @@ class Revocations:
             if digest is not None:
                 forget(digest)
 
-        return self._bus.subscribe(received, missed=missed)
+        if _takes_missed(self._bus):
+            return self._bus.subscribe(received, missed=missed)
+        simple: Any = self._bus
+        end: Callable[[], None] | None = simple.subscribe(received)
+        # Whatever was said before is missed in any case.
+        missed()
+        return end or (lambda: None)
 
     def _bury(self, digest: bytes) -> None:
         cache, places = self._cache, self._places
@@ -118,3 +125,11 @@ class Revocations:
             )
             return None
         return opened[8:]
+
+
+def _takes_missed(bus: RevocationBus) -> bool:
+    try:
+        parameters = signature(bus.subscribe).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(p.name == "missed" or p.kind is Parameter.VAR_KEYWORD for p in parameters)

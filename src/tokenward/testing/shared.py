@@ -37,6 +37,10 @@ class MemorySharedCache:
     def __repr__(self) -> str:
         return f"MemorySharedCache({len(self.values)} values)"
 
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value of one key; see `get_many`."""
+        return self.get_many([key])[0]
+
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """Return the value of each key, or ``None``.
 

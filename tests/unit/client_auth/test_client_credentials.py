@@ -18,6 +18,7 @@ from tokenward.client_auth import (
     MutualTLS,
     PrivateKeyJWT,
 )
+from tokenward.client_auth.client_credentials import RENEW_AFTER
 from tokenward.client_auth.token_endpoint import Grant
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.protocols import Request, Response
@@ -276,28 +277,118 @@ def test_invalidate_forgets_the_token(make):
     assert "two" == source() == source()
 
 
-def test_invalidate_forgets_a_certain_token(make):
+def test_a_token_that_was_forgotten_is_not_served_in_an_outage(make, clock):
+    """By hand it is gone, however young it is, and not merely old."""
+    source, _ = make(granted(), outage())
+    source()
+    source.invalidate()
+
+    assert "deadline" == down(source).reason
+
+
+def test_a_refused_token_is_renewed(make, clock):
     """One that has been renewed meanwhile is left alone."""
     source, wire = make(granted("one"), granted("two"))
     source.invalidate("one")
     source()
+    clock.advance(RENEW_AFTER)
     source.invalidate("another")
     assert "one" == source()
     source.invalidate("one")
     source.invalidate("one")
     assert "two" == source()
+    clock.advance(RENEW_AFTER)
     source.invalidate("one")
     assert "two" == source()
     assert 2 == len(wire.requests)
 
 
-def test_a_token_that_was_refused_is_not_served_in_an_outage(make):
-    """It is gone, and not merely old."""
-    source, _ = make(granted(), outage())
+def test_a_token_that_was_just_renewed_is_not_renewed_again(make, clock):
+    """From ten seconds on; the refusal before has left no trace."""
+    source, wire = make(granted("one"), granted("two"), granted("three"))
+    source.invalidate(source())
     source()
+    clock.advance(9.9)
+    source.invalidate("two")
+    assert "two" == source()
+    clock.advance(0.2)
+    assert "two" == source()
+    source.invalidate("two")
+
+    assert "three" == source()
+    assert 3 == len(wire.requests)
+
+
+def test_a_service_that_refuses_every_token_costs_one_in_ten_seconds(make, clock):
+    """However often it is asked: fifty times within a second, and then for a minute."""
+    source, wire = make(*(granted(f"token-{number}") for number in range(60)))
+    for _ in range(50):
+        source.invalidate(source())
+        clock.advance(0.01)
+    assert 2 == len(wire.requests)
+    for _ in range(600):
+        source.invalidate(source())
+        clock.advance(0.1)
+
+    assert 7 <= len(wire.requests) <= 8
+
+
+@pytest.mark.parametrize("broken", [outage(), Response(429, {}, b""), refusal("invalid_client")])
+def test_a_refused_token_is_served_while_it_cannot_be_renewed(make, clock, broken):
+    """To its real end: one service may refuse what all the others take."""
+    source, wire = make(granted(expires_in=3600), broken)
+    source()
+    clock.advance(60)
     source.invalidate("a-token")
 
-    assert "deadline" == down(source).reason
+    assert "a-token" == source()
+    assert 2 == len(wire.requests)
+    clock.advance(3539.9)
+    assert "a-token" == source()
+    clock.advance(0.1)
+    down(source)
+
+
+def test_further_refusals_bring_no_further_attempts(make, clock):
+    """A renewal that failed is put off, longer each time, whoever is refused meanwhile."""
+    source, wire = make(granted(expires_in=3600), Response(429, {}, b""))
+    source()
+    clock.advance(60)
+    for _ in range(50):
+        source.invalidate("a-token")
+        assert "a-token" == source()
+    assert 2 == len(wire.requests)
+    for _ in range(600):
+        clock.advance(0.1)
+        source.invalidate("a-token")
+        source()
+
+    # Put off by half to a whole of 1, 2, 4, 8, 16 and 30 seconds.
+    assert 6 <= len(wire.requests) <= 9
+
+
+def test_a_refused_token_is_renewed_when_the_server_is_back(make, clock):
+    """Without another refusal."""
+    source, _ = make(granted("one"), outage(), granted("two"))
+    source()
+    clock.advance(60)
+    source.invalidate("one")
+    assert "one" == source()
+    clock.advance(1)
+
+    assert "two" == source()
+
+
+def test_a_refusal_does_not_prolong_a_token(make, clock):
+    """Past the middle of its last seconds it is to be renewed anyway."""
+    source, _ = make(granted("one"), outage(), granted("two"))
+    source()
+    clock.advance(290)
+    source()
+    source.invalidate("one")
+    clock.advance(5)
+
+    assert "two" == source()
 
 
 @pytest.mark.parametrize("broken", [outage(), Response(503, {}, b""), refusal("invalid_client")])
@@ -491,9 +582,9 @@ def test_any_other_answer_is_an_outage_for_that_call(make, caplog, answer, says,
 
 
 def test_retry_after_is_passed_on(make):
-    """Up to a day."""
+    """Up to a minute."""
     assert 7 == down(make(Response(503, {"retry-after": "7"}, b""))[0]).retry_after
-    assert 86_400 == down(make(Response(429, {"retry-after": "999999"}, b""))[0]).retry_after
+    assert 60 == down(make(Response(429, {"retry-after": "999999"}, b""))[0]).retry_after
 
 
 @pytest.mark.parametrize("reason", ["connect_failed", "truncated", "deadline", "tls", "busy"])
@@ -662,6 +753,82 @@ def test_bearer_auth_takes_a_source(make):
     assert "Bearer one" == auth.apply(request).headers["Authorization"]
     source.invalidate()
     assert "Bearer two" == auth.apply(request).headers["Authorization"]
+
+
+def test_bearer_auth_tells_a_source_of_a_refused_token(make, clock):
+    """The next request has a new one, or the same as long as there is no other."""
+    source, wire = make(granted("one"), outage(), granted("two"), granted("three"))
+    auth, request = BearerAuth(source), Request("POST", "https://auth.example.com/introspect")
+    sent = []
+    for _ in range(3):
+        sent.append(auth.apply(request).headers["Authorization"])
+        clock.advance(RENEW_AFTER / 2)
+        auth.refused()
+        sent.append(auth.apply(request).headers["Authorization"])
+        clock.advance(RENEW_AFTER / 2)
+        auth.refused()
+
+    # One cannot be replaced, and then it can; two is, and three is no other one.
+    assert ["one", "one", "two", "three", "three", "three"] == [text[7:] for text in sent]
+    assert 5 == len(wire.requests)
+
+
+@pytest.mark.parametrize(
+    ("client_auth", "options", "expected"),
+    [
+        (AUTH, {}, {"client_id": "orders"}),
+        (AUTH, {"scope": "a b"}, {"client_id": "orders", "scope": "a b"}),
+        (
+            ClientSecretPost('a"b', "hunter2"),
+            {"audience": "api", "resource": "api:x"},
+            {"client_id": 'a"b', "audience": "api", "resource": "api:x"},
+        ),
+    ],
+)
+def test_the_client_is_named_with_what_its_tokens_are_for(make, client_auth, options, expected):
+    """So are two tokens of one client told apart; no secret is in it."""
+    source, _ = make(client_auth=client_auth, **options)
+
+    assert expected == json.loads(source.client_id)
+    assert source.client_id == BearerAuth(source).client_id
+    assert "hunter2" not in source.client_id
+
+
+def test_the_client_is_named_unambiguously(make):
+    """What one part says cannot be what another says."""
+    names = [
+        make(client_auth=ClientSecretBasic(client_id, "s"), **options)[0].client_id
+        for client_id, options in [
+            ("orders", {}),
+            ("orders", {"scope": "api"}),
+            ("orders", {"audience": "api"}),
+            ("orders", {"resource": "api:x"}),
+            ("orders", {"audience": "api:x"}),
+            ('orders", "scope": "api', {}),
+            ('{"client_id": "orders"}', {}),
+        ]
+    ]
+
+    assert len(names) == len(set(names))
+
+
+def test_the_client_of_a_fixed_token_is_named_by_its_digest(make):
+    """A token endpoint may take a bearer token too."""
+    auth = BearerAuth("hunter2")
+    source, _ = make(client_auth=auth)
+
+    assert {"client_id": auth.client_id} == json.loads(source.client_id)
+    assert "hunter2" not in source.client_id
+
+
+def test_a_client_without_a_name_has_none(make):
+    """Whatever its tokens are for."""
+
+    class Own:
+        def apply(self, request, /):
+            return request
+
+    assert make(client_auth=Own(), scope="read")[0].client_id is None
 
 
 def test_an_outage_of_the_source_keeps_its_reason(make):

@@ -2,7 +2,10 @@
 
 import base64
 import copy
+import hashlib
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -126,6 +129,123 @@ def test_a_failing_token_source_is_an_outage():
     assert caught.value.__context__ is None
 
 
+class Source:
+    """A source of tokens that is told which were refused."""
+
+    def __init__(self, *tokens, client_id=None, error=None):
+        self.tokens = list(tokens)
+        self.refused = []
+        self.client_id = client_id
+        self.error = error
+
+    def __call__(self):
+        return self.tokens.pop(0)
+
+    def invalidate(self, token):
+        self.refused.append(token)
+        if self.error is not None:
+            raise self.error
+
+
+def test_a_source_is_told_of_a_refused_token():
+    """Of the last one that was sent, and of none before anything was."""
+    source = Source("one", "two", "three")
+    auth = BearerAuth(source)
+    auth.refused()
+    assert [] == source.refused
+    auth.apply(REQUEST)
+    auth.refused()
+    auth.apply(REQUEST)
+    auth.apply(REQUEST)
+    auth.refused()
+
+    assert ["one", "three"] == source.refused
+
+
+def test_each_thread_tells_of_the_token_that_it_sent():
+    """One that another thread has got meanwhile has been refused by nobody."""
+    source = Source("one", "two")
+    auth = BearerAuth(source)
+    auth.apply(REQUEST)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(auth.apply, REQUEST).result(5)
+        auth.refused()
+        assert ["one"] == source.refused
+        threads.submit(auth.refused).result(5)
+
+    assert ["one", "two"] == source.refused
+
+
+def test_many_threads_are_refused_at_once():
+    """Each is told of as what it was."""
+    source = Source(*(f"token-{number}" for number in range(32)))
+    auth = BearerAuth(source)
+    together = threading.Barrier(32)
+
+    def ask(_):
+        sent = auth.apply(REQUEST).headers["Authorization"]
+        together.wait(20)
+        auth.refused()
+        return sent.removeprefix("Bearer ")
+
+    with ThreadPoolExecutor(32) as threads:
+        sent = list(threads.map(ask, range(32)))
+
+    assert 32 == len(set(sent))
+    assert sorted(sent) == sorted(source.refused)
+
+
+@pytest.mark.parametrize("given", ["a-token", lambda: "a-token"], ids=["token", "callable"])
+def test_where_there_is_nobody_to_tell_a_refusal_changes_nothing(given, caplog):
+    """A token is sent as it is, and a callable asked again."""
+    auth = BearerAuth(given)
+    auth.apply(REQUEST)
+    auth.refused()
+
+    assert "Bearer a-token" == auth.apply(REQUEST).headers["Authorization"]
+    assert [] == caplog.messages
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, AuthServiceUnavailable])
+def test_a_source_that_fails_to_be_told_is_logged(caplog, kind):
+    """Nothing is raised, and what it said is not repeated."""
+
+    class Odd(kind):
+        pass
+
+    Odd.__name__ = f"Odd{kind.__name__}"
+    source = Source("one", "two", error=Odd("hunter2"))
+    auth = BearerAuth(source)
+    for _ in range(2):
+        auth.apply(REQUEST)
+        auth.refused()
+
+    assert ["one", "two"] == source.refused
+    (message,) = caplog.messages
+    assert Odd.__name__ in message
+    assert "hunter2" not in caplog.text
+
+
+def test_a_property_may_fail():
+    """Of whatever is given as a source: it has no name then, and is told nothing."""
+
+    class Odd:
+        def __call__(self):
+            return "a-token"
+
+        def _fail(self):
+            raise RuntimeError("hunter2")
+
+        client_id = property(_fail)
+        invalidate = property(_fail)
+
+    auth = BearerAuth(Odd())
+    auth.apply(REQUEST)
+    auth.refused()
+
+    assert auth.client_id is None
+
+
 ALL = [
     ClientSecretBasic("orders", "hunter2"),
     ClientSecretBasic("orders", "hunter2", encoding="raw"),
@@ -145,9 +265,34 @@ def test_their_names_are_those_of_the_registry():
 
 
 def test_the_client_is_named():
-    """A bearer token has a client too, and does not say which."""
-    assert {"orders", None} == {getattr(auth, "client_id", None) for auth in ALL}
-    assert not hasattr(BearerAuth("t"), "client_id")
+    """All say which client they are, but for a bearer token."""
+    named = {getattr(auth, "client_id", None) for auth in ALL if not isinstance(auth, BearerAuth)}
+    assert {"orders"} == named
+
+
+def test_a_bearer_token_is_named_by_its_digest():
+    """The client that has it is told from others, and the token is not shown."""
+    digest = hashlib.sha256(b"hunter2").hexdigest()
+
+    assert f"bearer:{digest[:16]}" == BearerAuth("hunter2").client_id
+    assert BearerAuth("hunter2").client_id == BearerAuth("hunter2").client_id
+    assert BearerAuth("hunter2").client_id != BearerAuth("hunter3").client_id
+
+
+@pytest.mark.parametrize(
+    ("client_id", "expected"), [("orders", "orders"), ("", None), (None, None), (7, None)]
+)
+def test_a_source_of_tokens_names_the_client(client_id, expected):
+    """If it has a name that is one."""
+    assert expected == BearerAuth(Source(client_id=client_id)).client_id
+
+
+def test_a_function_names_no_client():
+    """Whose tokens it returns nobody knows, not even when it has returned one."""
+    auth = BearerAuth(lambda: "a-token")
+    auth.apply(REQUEST)
+
+    assert auth.client_id is None
 
 
 def test_the_package_has_the_names_that_it_lists():

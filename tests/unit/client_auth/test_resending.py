@@ -1,5 +1,6 @@
 """A token source as the auth of a requests session, over real HTTP."""
 
+import gzip
 import io
 import json
 import traceback
@@ -9,9 +10,21 @@ import requests
 import responses
 
 from tokenward.client_auth import ClientCredentials, ClientSecretBasic
+from tokenward.client_auth.client_credentials import RENEW_AFTER
+from tokenward.client_auth.resending import MAX_REFUSAL_BYTES
 from tokenward.errors import AuthServiceUnavailable
-from tokenward.testing import FakeAuthorizationServer
+from tokenward.testing import FakeAuthorizationServer, FakeClock
 from tokenward.testing._loopback import Answer, LoopbackServer
+
+
+class CountingServer(LoopbackServer):
+    """It knows how many connections there were."""
+
+    connections = 0
+
+    def process_request(self, request, client_address):
+        self.connections += 1
+        super().process_request(request, client_address)
 
 
 class Service:
@@ -19,9 +32,11 @@ class Service:
 
     def __init__(self):
         self.refused = set()
+        self.refusal = b"no"
+        self.refusal_headers = {}
         self.requests = []
         self.answers = {}
-        self._server = LoopbackServer(self._answer)
+        self._server = CountingServer(self._answer)
         self._server.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -29,12 +44,16 @@ class Service:
         self.requests.append(request)
         if self.token_of(request) in self.refused:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"', "Set-Cookie": "a=b"}
-            return Answer(401, b"no", headers)
+            return Answer(401, self.refusal, headers | self.refusal_headers)
         return self.answers.get(request.path, Answer(200, b"yes"))
 
     @staticmethod
     def token_of(request):
         return request.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
+    def connections(self):
+        return self._server.connections
 
     @property
     def tokens(self):
@@ -60,17 +79,25 @@ def service():
 
 
 @pytest.fixture
-def server():
+def clock():
+    """A clock that stands until it is moved."""
+    return FakeClock(1_700_000_000)
+
+
+@pytest.fixture
+def server(clock):
     """Run an authorization server."""
-    with FakeAuthorizationServer() as fake:
+    with FakeAuthorizationServer(clock=clock) as fake:
         yield fake
 
 
 @pytest.fixture
-def source(server):
-    """Return a source of tokens of that server."""
+def source(server, clock):
+    """Return a source of that server's tokens, the first of them old enough to be replaced."""
     auth = ClientSecretBasic(server.client_id, server.client_secret)
-    source = ClientCredentials(server.token_endpoint, client_auth=auth)
+    source = ClientCredentials(server.token_endpoint, client_auth=auth, clock=clock)
+    source()
+    clock.advance(RENEW_AFTER)
     yield source
     source.close()
 
@@ -112,10 +139,8 @@ def test_both_requests_use_one_connection(service, session, source):
     """The refusal is read to its end, so its connection is free for the second."""
     service.refused.add(source())
     session.get(service.url)
-    pools = session.get_adapter(service.url).poolmanager.pools
-    (pool,) = (pools[key] for key in pools.keys())  # noqa: SIM118 - not a mapping
 
-    assert (1, 2) == (pool.num_connections, pool.num_requests)
+    assert (1, 2) == (service.connections, len(service.requests))
 
 
 def test_the_cookies_of_the_refusal_are_kept(service, session, source):
@@ -124,6 +149,120 @@ def test_the_cookies_of_the_refusal_are_kept(service, session, source):
     session.get(service.url)
 
     assert {"a": "b"} == session.cookies.get_dict()
+
+
+def test_a_token_that_was_just_replaced_is_not_replaced_again(
+    service, server, session, source, clock
+):
+    """The refusal is the caller's, and nothing is asked."""
+    source.invalidate(source())
+    service.refused.add(source())
+    clock.advance(RENEW_AFTER - 0.1)
+    answer = session.get(service.url)
+
+    assert (401, b"no", []) == (answer.status_code, answer.content, answer.history)
+    assert 1 == len(service.requests)
+    assert 2 == len(server.requests("/token"))
+
+
+def test_a_service_that_refuses_every_token(service, server, session):
+    """It takes the token of nobody else, and has one more asked for, not one with each request."""
+    service.refused = Everything()
+    answers = [session.get(service.url) for _ in range(50)]
+
+    assert {401} == {answer.status_code for answer in answers}
+    assert 51 == len(service.requests)
+    assert 2 == len(server.requests("/token"))
+
+
+def test_a_refusal_while_no_other_token_can_be_had(service, server, session, source, clock):
+    """It is the caller's; the token goes on to other services, until it ends."""
+    other = Service()
+    first = source()
+    service.refused.add(first)
+    server.fail("/token", status=429, times=10)
+    refused = [session.get(service.url) for _ in range(5)]
+    accepted = session.get(other.url)
+    other.stop()
+
+    assert [(401, b"no")] * 5 == [(answer.status_code, answer.content) for answer in refused]
+    assert 200 == accepted.status_code
+    assert [first] == other.tokens
+    assert [first] * 5 == service.tokens
+    assert 2 == len(server.requests("/token"))
+
+
+@pytest.mark.parametrize("length", [0, MAX_REFUSAL_BYTES])
+def test_the_connection_of_a_short_refusal_is_used_again(service, session, source, length):
+    """Also where the caller reads the answer as a stream; the history holds all of it."""
+    service.refused.add(source())
+    service.refusal = b"x" * length
+    with session.get(service.url, stream=True) as answer:
+        assert b"yes" == answer.raw.read()
+
+    assert service.refusal == answer.history[0].content
+    assert (1, 2) == (service.connections, len(service.requests))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("length", [MAX_REFUSAL_BYTES + 2_048, 3_000_000])
+def test_a_long_refusal_is_cut_off(service, session, source, length, stream):
+    """Its connection is closed, and of its body 64 KiB are held."""
+    service.refused.add(source())
+    service.refusal = b"x" * length
+    with session.get(service.url, stream=stream) as answer:
+        assert b"yes" == answer.content
+
+    assert b"x" * 65_536 == answer.history[0].content
+    assert answer.history[0].raw.closed
+    assert (2, 2) == (service.connections, len(service.requests))
+
+
+def test_a_compressed_refusal_is_cut_off_where_it_has_grown(service, session, source):
+    """What counts is what has to be held."""
+    service.refused.add(source())
+    service.refusal = gzip.compress(b"x" * 3_000_000)
+    service.refusal_headers = {"Content-Encoding": "gzip"}
+    answer = session.get(service.url)
+
+    assert len(service.refusal) < MAX_REFUSAL_BYTES
+    assert 200 == answer.status_code
+    assert b"x" * MAX_REFUSAL_BYTES == answer.history[0].content
+
+
+def test_a_refusal_that_cannot_be_read_is_put_aside(service, session, source):
+    """It is not the answer that the caller waits for."""
+    service.refused.add(source())
+    service.refusal_headers = {"Content-Encoding": "gzip"}
+    answer = session.get(service.url)
+
+    assert (200, b"yes") == (answer.status_code, answer.content)
+    assert b"" == answer.history[0].content
+    assert answer.history[0].raw.closed
+
+
+def test_a_refusal_that_has_been_read_is_left_as_it_is(service, session, source):
+    """By a hook that came first, say; then all of it has been held anyway."""
+    service.refused.add(source())
+    service.refusal = b"x" * 100_000
+    prepared = session.prepare_request(requests.Request("GET", service.url))
+    prepared.hooks["response"].insert(0, lambda answer, **_: answer.content and None)
+    answer = session.send(prepared)
+
+    assert 200 == answer.status_code
+    assert service.refusal == answer.history[0].content
+
+
+def test_a_refusal_that_is_the_callers_is_not_read(service, session, source):
+    """A stream is the caller's to read, however long."""
+    service.refused.add(source())
+    service.refusal = b"x" * 100_000
+    with session.post(service.url, data=Once(b"item=7"), stream=True) as answer:
+        assert 100_000 == len(answer.raw.read())
+    source.invalidate()
+    service.refused = Everything()
+    with session.get(service.url, stream=True) as answer:
+        assert 100_000 == len(answer.raw.read())
 
 
 def test_a_second_refusal_is_the_callers(service, server, session):
@@ -158,7 +297,7 @@ def test_only_a_401_is_about_the_token(service, server, session, status):
     assert 1 == len(service.requests)
 
 
-def test_a_server_that_gives_the_same_token_again(service, server, session, source):
+def test_a_server_that_gives_the_same_token_again(service, server, session, source, clock):
     """Sending it once more would end the same way: the refusal is the caller's."""
     body = {"access_token": "always-this", "token_type": "Bearer", "expires_in": 300}
     server.fail(
@@ -169,10 +308,14 @@ def test_a_server_that_gives_the_same_token_again(service, server, session, sour
         body=json.dumps(body).encode(),
     )
     service.refused.add("always-this")
+    source.invalidate()
+    source()
+    clock.advance(RENEW_AFTER)
     answer = session.get(service.url)
 
     assert (401, b"no", []) == (answer.status_code, answer.content, answer.history)
     assert ["always-this"] == service.tokens
+    assert 3 == len(server.requests("/token"))
 
 
 @pytest.mark.parametrize(
@@ -307,8 +450,9 @@ def test_a_streamed_answer(service, session, source):
         assert b"yes" == answer.raw.read()
 
 
-def test_without_a_token_nothing_is_sent(service, server, session):
+def test_without_a_token_nothing_is_sent(service, server, session, source):
     """An outage of the authorization server is told as such."""
+    source.invalidate()
     server.fail("/token", status=503)
     with pytest.raises(AuthServiceUnavailable):
         session.get(service.url)
@@ -316,15 +460,26 @@ def test_without_a_token_nothing_is_sent(service, server, session):
     assert [] == service.requests
 
 
-def test_an_outage_while_a_token_is_replaced(service, server, session, source):
+def test_an_outage_while_a_token_that_ended_is_replaced(service, server, session, source, clock):
     """It is told as such too: nobody knows whether a new token would do; none is shown."""
     first = source()
-    service.refused.add(first)
+    answers = []
+
+    class Late:
+        def __contains__(self, token):
+            clock.advance(3_600)
+            return token == first
+
+    service.refused = Late()
+    adapter = session.get_adapter(service.url)
+    send = adapter.send
+    adapter.send = lambda request, **options: answers.append(send(request, **options)) or answers[0]
     server.fail("/token", status=503)
     with pytest.raises(AuthServiceUnavailable) as caught:
-        session.get(service.url)
+        session.get(service.url, stream=True)
 
     assert 1 == len(service.requests)
+    assert answers.pop().raw.closed
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     ours = [frame for frame in shown.stack if "test_resending" not in frame.filename]
     assert not [frame for frame in ours if first in str(frame.locals)]

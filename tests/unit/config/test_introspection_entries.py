@@ -1,6 +1,7 @@
 """Entries of type `introspection`: found or written, signed or plain, by each client_auth."""
 
 import ssl
+from pathlib import Path
 
 import pytest
 from authority import Authority
@@ -297,10 +298,20 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+def own_pair(authority, name):
+    """Return the paths of a certificate and of its key, which nobody else can read."""
+    cert, key = authority.self_signed(name)
+    Path(key).chmod(0o600)
+    return cert, key
+
+
+MUTUAL_TLS = pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+
+
+@MUTUAL_TLS
 def test_mutual_tls(authority, method):
     """The certificate goes with the request, the identifier into the form (RFC 8705)."""
-    cert, key = authority.self_signed("orders")
+    cert, key = own_pair(authority, "orders")
     auth = {"method": method, "client_id": "orders", "cert": cert, "key": key}
     made = verifier_of(introspection(client_auth=auth)).client._client_auth
     sent = made.apply(Request("POST", "https://as.example/introspect", form={"token": "t"}))
@@ -309,11 +320,41 @@ def test_mutual_tls(authority, method):
     assert ((cert, key), {"token": "t", "client_id": "orders"}) == (sent.cert, sent.form)
 
 
+@MUTUAL_TLS
+@pytest.mark.parametrize("mode", [0o666, 0o640, 0o604, 0o602, 0o610])
+def test_a_key_of_a_certificate_that_others_may_read_stops_the_start(authority, method, mode):
+    """It is who we are, as a key that signs is; what to run is said."""
+    cert, key = own_pair(authority, "orders")
+    auth = {"method": method, "client_id": "orders", "cert": cert, "key": key}
+    Path(key).chmod(mode)
+    told = refused(one_auth(**auth))
+    assert "credentials[0].client_auth.key: the private key file" in told
+    assert f"chmod 600 {key}" in told
+
+    Path(key).chmod(0o400)
+    Path(cert).chmod(0o644)  # anybody is shown it
+    assert build_authenticator(Settings.model_validate(one_auth(**auth)))
+
+
+def test_a_key_for_the_token_endpoint_that_others_may_read_stops_the_start(authority, server):
+    """It is looked at wherever it stands."""
+    cert, key = own_pair(authority, "orders")
+    Path(key).chmod(0o640)
+    inner = {"method": "tls_client_auth", "client_id": "orders", "cert": cert, "key": key}
+    told = refused(one_auth(**fetched(server, client_auth=inner)))
+    assert "credentials[0].client_auth.client_auth.key: the private key file" in told
+
+
 def test_a_certificate_that_is_not_there_stops_the_start(authority, tmp_path):
     """So does a key of another one."""
-    cert, key = authority.self_signed("orders")
-    other = authority.self_signed("other")[1]
-    for wrong in ({"cert": str(tmp_path / "none.pem"), "key": key}, {"cert": cert, "key": other}):
+    cert, key = own_pair(authority, "orders")
+    other = own_pair(authority, "other")[1]
+    none = str(tmp_path / "none.pem")
+    for wrong in (
+        {"cert": none, "key": key},
+        {"cert": cert, "key": none},
+        {"cert": cert, "key": other},
+    ):
         auth = {"method": "tls_client_auth", "client_id": "orders"} | wrong
         with pytest.raises(ConfigurationError, match=r"^credentials\[0\]: "):
             build_authenticator(Settings.model_validate(one_auth(**auth)))

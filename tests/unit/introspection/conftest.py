@@ -61,6 +61,11 @@ class Upstream:
         for token in tokens:
             self.good[token] = {"sub": f"user of {token}", "aud": "orders"} | claims
 
+    def refuse(self, *tokens):
+        """Let tokens be good no more."""
+        for token in tokens:
+            self.good.pop(token, None)
+
     def go_down(self, reason="connect_failed"):
         """Let every call fail until `come_back`."""
         self.failure = AuthServiceUnavailable("down", reason=reason)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tokenward.errors import AuthError, AuthServiceUnavailable, InvalidToken
+from tokenward.introspection import IntrospectionVerifier
 
 PATIENCE = 20
 ENDPOINT = "https://as.example/introspect"
@@ -324,3 +325,19 @@ def test_without_an_observer_nothing_is_in_the_way(make):
 
     assert type(verifier).verify is verifier.verify.__func__
     assert verifier._cache._report is None
+
+
+def test_a_subclass_is_not_passed_by(make, upstream):
+    """What it demands on top counts whether or not somebody observes."""
+
+    class Strict(IntrospectionVerifier):
+        def verify(self, token, /, *, live=False):
+            principal = super().verify(token, live=live)
+            raise InvalidToken(f"not {principal.subject}")
+
+    upstream.accept("t")
+    for on_event in (None, print):
+        verifier = Strict(make().client, audience="orders", on_event=on_event)
+        for _ in range(2):
+            with pytest.raises(InvalidToken):
+                verifier.verify("t")

@@ -31,10 +31,7 @@ def open_to_others(path: str) -> bool:
 
 
 def of_certificate(section: MutualTLSSection, path: str) -> Iterator[Finding]:
-    """Look at the certificate and the key of a client, which fit together."""
-    if open_to_others(section.key):
-        advice = f"other users can reach this private key; run: chmod 600 {section.key}"
-        yield Finding("warn", f"{path}.key", advice)
+    """Look at the certificate of a client; its key was looked at when the settings were read."""
     setting = f"{path}.cert"
     try:
         ends = expires_at(Path(section.cert).read_bytes())

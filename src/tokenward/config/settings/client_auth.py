@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tokenward.config.settings.fields import (
+    OwnKeyFile,
     OwnSecret,
     PositiveSeconds,
     Seconds,
@@ -45,12 +46,15 @@ class PrivateKeyJWTSection(Section):
 
 
 class MutualTLSSection(Section):
-    """A client certificate (RFC 8705): paths of PEM files, the key without a passphrase."""
+    """A client certificate (RFC 8705): paths of PEM files, the key without a passphrase.
+
+    The file that holds the key is its owner's alone.
+    """
 
     method: Literal["tls_client_auth", "self_signed_tls_client_auth"]
     client_id: str
     cert: str
-    key: str
+    key: OwnKeyFile
 
 
 class BearerAuthSection(Section):

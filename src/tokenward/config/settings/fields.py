@@ -108,15 +108,23 @@ def _from_file(path: str) -> str:
 
 def _keep_to_the_owner(value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(value.get("file"), str):
-        path = Path(value["file"])
-        try:
-            mode = path.stat().st_mode
-        except (OSError, ValueError):
-            return value  # reading it says what is wrong
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            msg = f"the secret file {path} is open to other users; run: chmod 600 {path}"
-            raise ValueError(msg)
+        _check_mode(value["file"], "secret file")
     return value
+
+
+def _keep_the_key_to_the_owner(path: str) -> str:
+    _check_mode(path, "private key file")
+    return path
+
+
+def _check_mode(path: str, what: str) -> None:
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return  # reading it says what is wrong
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        msg = f"the {what} {path} is open to other users; run: chmod 600 {path}"
+        raise ValueError(msg)
 
 
 def _none_in_toml(value: Any) -> Any:
@@ -139,6 +147,9 @@ Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
 
 OwnSecret = Annotated[Secret, BeforeValidator(_keep_to_the_owner)]
 """A `Secret` whose file, if it is one, nobody else may read: it opens what is sealed, or signs."""
+
+OwnKeyFile = Annotated[str, AfterValidator(_keep_the_key_to_the_owner)]
+"""The path of a private key that nobody else may read."""
 
 SealingSecrets = Annotated[tuple[OwnSecret, ...], AfterValidator(_are_strong)]
 """What values are sealed under, newest first: the first seals, each opens."""
