@@ -30,15 +30,18 @@ if [ -n "$packages" ]; then
 		apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
-# A connection that goes quiet would hold npm for ever.
+# npm_install FOLDER [PACKAGE]...: there and not by --prefix, which would have npm look for its global
+# configuration there. A connection that goes quiet would hold it for ever.
 npm_install() {
+	folder=$1
+	shift
 	for _ in 1 2 3; do
-		if timeout 120 npm install --ignore-scripts --no-package-lock --no-audit --no-fund \
-			--loglevel=error --fetch-timeout=20000 "$@" >/dev/null; then
+		if (cd "$folder" && timeout 120 npm install --ignore-scripts --no-package-lock --no-audit \
+			--no-fund --loglevel=error --fetch-timeout=20000 "$@" >/dev/null); then
 			return
 		fi
 	done
-	echo "npm could not install: $*" >&2
+	echo "npm could not install into $folder; look at its log" >&2
 	exit 1
 }
 
@@ -59,7 +62,10 @@ if ! new_enough "$node"; then
 	node=$PWD/build/peers/node/node_modules/$package/bin/node
 	if ! new_enough "$node"; then
 		echo "Installing Node into build/peers/node ..."
-		npm_install --prefix build/peers/node "$package@22.23.3"
+		mkdir -p build/peers/node
+		# Without one, npm would install into a folder above.
+		echo '{"private": true}' >build/peers/node/package.json
+		npm_install build/peers/node "$package@22.23.3"
 	fi
 fi
 mkdir -p build/peers/bin
@@ -75,5 +81,5 @@ echo "Installing oidc-provider into $installed ..."
 rm -rf "$installed"
 mkdir -p "$installed"
 cp "$wanted" "$installed/package.json"
-npm_install --prefix "$installed"
+npm_install "$installed"
 cp "$wanted" "$installed/.stamp"

@@ -319,6 +319,17 @@ def test_a_token_that_was_just_renewed_is_not_renewed_again(make, clock):
     assert 3 == len(wire.requests)
 
 
+def test_a_clock_that_jumps_back_does_not_put_off_a_renewal(make, clock):
+    """Nobody knows how long ago the last one was."""
+    source, _ = make(granted("one"), granted("two"), granted("three"), granted("four"))
+    source.invalidate(source())
+    source()
+    clock.advance(-3600)
+    source.invalidate(source())
+
+    assert "four" == source()
+
+
 def test_a_service_that_refuses_every_token_costs_one_in_ten_seconds(make, clock):
     """However often it is asked: fifty times within a second, and then for a minute."""
     source, wire = make(*(granted(f"token-{number}") for number in range(60)))
