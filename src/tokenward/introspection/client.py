@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import secrets
+import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,7 +24,6 @@ from tokenward.introspection._replies import (
     shown_url,
     token_refused,
 )
-from tokenward.metadata import MAX_DOCUMENT_BYTES, IssuerMetadata, check_issuer
 from tokenward.protocols import Request, Response, Transport
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class IntrospectionClient:
         if not 0 < timeout < math.inf:
             raise ConfigurationError("timeout is a number of seconds, more than 0.")
         self.timeout = timeout
-        self.issuer = None if issuer is None else check_issuer(issuer, verify_tls=verify_tls)
+        self.issuer = issuer
         self._client_auth = client_auth
         self._hint = {} if token_type_hint is None else {"token_type_hint": token_type_hint}
         built = partial(
@@ -115,10 +114,18 @@ class IntrospectionClient:
         self._transport = transport or built(max_response_bytes=max_response_bytes)
         self._documents = self._transport
         metadata = None
-        if introspection_endpoint is None or signed_response_alg is not None:
-            # Documents are larger than answers, and wait for no question that hangs.
-            self._documents = transport or built(max_response_bytes=MAX_DOCUMENT_BYTES)
-            if issuer is not None:
+        if issuer is not None:
+            # Who names an endpoint alone needs nothing of this.
+            from tokenward.metadata import (  # noqa: PLC0415
+                MAX_DOCUMENT_BYTES,
+                IssuerMetadata,
+                check_issuer,
+            )
+
+            check_issuer(issuer, verify_tls=verify_tls)
+            if introspection_endpoint is None or signed_response_alg is not None:
+                # Documents are larger than answers, and wait for no question that hangs.
+                self._documents = transport or built(max_response_bytes=MAX_DOCUMENT_BYTES)
                 metadata = IssuerMetadata(
                     issuer, transport=self._documents, timeout=timeout, clock=clock
                 )
@@ -276,7 +283,7 @@ class IntrospectionClient:
 
     def _takes_us(self, endpoint: str, deadline: float) -> bool:
         try:
-            made_up = secrets.token_urlsafe(32)
+            made_up = os.urandom(32).hex()
             return self._send(made_up, endpoint, deadline).status not in (401, 403)
         except AuthServiceUnavailable:
             return True  # nothing is known; the next question will tell
