@@ -1,6 +1,7 @@
 """Django's own admin, opened with names and passwords that only the auth service knows."""
 
 import pytest
+from playwright.sync_api import expect
 
 ADMIN = "demo"
 EDITOR = "editor"
@@ -85,6 +86,8 @@ def test_logging_out_closes_it(django, page):
 def test_it_goes_without_a_mouse(django, page):
     """The form is Django's; nothing of ours is in its way."""
     page.goto(f"{django.url}/admin/")
+    # Where the browser puts the cursor by itself, which it does a moment after loading.
+    expect(page.get_by_label("Username")).to_be_focused()
     page.keyboard.type(ADMIN)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -13,7 +13,9 @@ WRONG = "The name or the password is wrong."
 
 
 def focused(page):
-    """Return what has the focus: its label or its text."""
+    """Return what has the focus, its label or its text, once something has it."""
+    # The browser gives it by itself a moment after a page is loaded.
+    page.wait_for_function("() => document.activeElement !== document.body")
     return page.evaluate(
         "() => { const e = document.activeElement; return e.labels?.[0]?.innerText ?? e.innerText }"
     )
