@@ -28,6 +28,7 @@ _HOMES = {
     "tokenward.claims": "ClaimsPolicy",
     "tokenward.authenticator": "Authentication Authenticator Credential",
     "tokenward.introspection": "IntrospectionClient IntrospectionVerifier",
+    "tokenward.jwks": "JWKSVerifier",
     "tokenward.tokens": "LocalVerifier",
     "tokenward.by_issuer": "ByIssuer",
     "tokenward.client_auth": (
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from tokenward.errors import UserNotFound as UserNotFound
     from tokenward.introspection import IntrospectionClient as IntrospectionClient
     from tokenward.introspection import IntrospectionVerifier as IntrospectionVerifier
+    from tokenward.jwks import JWKSVerifier as JWKSVerifier
     from tokenward.keys import KeyRing as KeyRing
     from tokenward.principal import ANONYMOUS as ANONYMOUS
     from tokenward.principal import Principal as Principal

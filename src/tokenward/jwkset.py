@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tokenward import _jose
+from tokenward import _fork, _jose
 from tokenward._http import JSON, check_url
 from tokenward._log import OncePerMinute, shown
 from tokenward.cache import Fetched, Kept, KeptDocument, NotTried
@@ -57,7 +58,8 @@ class FetchedKeySet:
     in ``cooldown`` seconds, whoever makes such tokens up.
 
     Args:
-        jwks_uri: Where the set is, or a callable that says so; called for each fetch.
+        jwks_uri: Where the set is, or a callable that says so; called for each fetch, with the
+            fetch's deadline on the ``time.monotonic()`` scale.
         transport: Sends the requests.
         timeout: Seconds for a fetch where no deadline is given.
         ttl: Seconds for which a set is used, or less if the server says so.
@@ -66,6 +68,12 @@ class FetchedKeySet:
             server is left alone after a failure that leaves no keys.
         stale_for: Seconds beyond ``ttl`` for which a set is used while the server fails.
         clock: Seconds since the epoch.
+        fetched: Told of each fetch how it ended (``ok``, or an outage's reason) and how many
+            seconds it took; never raises.
+
+    Attributes:
+        in_use: The keys in use, another object whenever they are others; ``None`` before the
+            first. For where a call would cost too much.
 
     Raises:
         ConfigurationError: The URL must not be called, or a number makes no sense.
@@ -73,7 +81,7 @@ class FetchedKeySet:
 
     def __init__(
         self,
-        jwks_uri: str | Callable[[], str],
+        jwks_uri: str | Callable[[float], str],
         *,
         transport: Transport,
         timeout: float = 5.0,
@@ -82,15 +90,19 @@ class FetchedKeySet:
         cooldown: float = 30,
         stale_for: float = 3_600,
         clock: Clock = time.time,
+        fetched: Callable[[str, float], None] | None = None,
     ) -> None:
         if callable(jwks_uri):
             self._locate = jwks_uri
         else:
             checked = check_url(jwks_uri, what="jwks_uri")
-            self._locate = lambda: checked
+            self._locate = lambda _deadline: checked
         self._transport = transport
         self._clock = clock
+        self._fetched = fetched
         self._generations = itertools.count(1)
+        self.in_use: KeySet | None = None
+        self._lock = threading.Lock()
         self._document: KeptDocument[KeySnapshot] = KeptDocument(
             self._fetch,
             ttl=ttl,
@@ -100,6 +112,22 @@ class FetchedKeySet:
             timeout=timeout,
             clock=clock,
         )
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Replace a lock that another thread may hold in the parent."""
+        self._lock = threading.Lock()
+
+    @property
+    def known(self) -> KeySnapshot | None:
+        """The keys that could be used if the server failed; no I/O."""
+        kept = self._document.known
+        return None if kept is None else kept.value
+
+    @property
+    def fresh_until(self) -> float:
+        """Until when `snapshot` only looks, in seconds since the epoch; ``-inf`` without keys."""
+        return self._document.fresh_until
 
     def snapshot(self, *, deadline: float | None = None) -> KeySnapshot:
         """Return the keys as they are, fetching them if need be.
@@ -111,7 +139,7 @@ class FetchedKeySet:
         Raises:
             AuthServiceUnavailable: There are none that may be used.
         """
-        return self._document.get(deadline=deadline).value
+        return self._followed(self._document.get(deadline=deadline).value)
 
     def key_set(self, *, deadline: float | None = None) -> KeySet:
         """Return what to verify with; see `snapshot`."""
@@ -139,7 +167,7 @@ class FetchedKeySet:
         Raises:
             AuthServiceUnavailable: The fetch failed; the last good set stays in use.
         """
-        return self._document.refresh(deadline=deadline).value
+        return self._followed(self._document.refresh(deadline=deadline).value)
 
     def verify(
         self,
@@ -173,16 +201,41 @@ class FetchedKeySet:
                 raise
         else:
             return snapshot
-        newer = self._document.renewed(seen, deadline=deadline).value
+        newer = self._followed(self._document.renewed(seen, deadline=deadline).value)
         try:
             _jose.verify(unverified, newer.key_set, algorithms=algorithms)
         except InvalidToken as refusal:
             raise _explained(refusal, unverified, newer.key_set) from None
         return newer
 
+    def _followed(self, snapshot: KeySnapshot) -> KeySnapshot:
+        if snapshot.key_set is not self.in_use:
+            # Read under the lock: of two threads, the later one writes what is in use now.
+            with self._lock:
+                known = self.known
+                self.in_use = None if known is None else known.key_set
+        return snapshot
+
     def _fetch(self, deadline: float) -> Fetched[KeySnapshot]:
+        if self._fetched is None:
+            return self._fetch_now(deadline)
+        started, outcome = time.perf_counter(), "interrupted"
+        try:
+            fetched = self._fetch_now(deadline)
+            outcome = "ok"
+        except AuthServiceUnavailable as error:
+            outcome = error.reason
+            raise
+        except NotTried as untried:
+            outcome = untried.error.reason
+            raise
+        finally:
+            self._fetched(outcome, time.perf_counter() - started)
+        return fetched
+
+    def _fetch_now(self, deadline: float) -> Fetched[KeySnapshot]:
         asked_at = self._clock()
-        url = self._url()
+        url = self._url(deadline)
         try:
             document = fetch_json(self._transport, url, types=JWK_SET_TYPES, deadline=deadline)
             key_set = _read(url, document.members)
@@ -204,9 +257,9 @@ class FetchedKeySet:
             snapshot = KeySnapshot(key_set, next(self._generations), asked_at, used)
         return Fetched(snapshot, document.max_age)
 
-    def _url(self) -> str:
+    def _url(self, deadline: float) -> str:
         try:
-            return check_url(self._locate(), what="jwks_uri")
+            return check_url(self._locate(deadline), what="jwks_uri")
         except AuthServiceUnavailable as error:
             raise NotTried(error) from None
         except ConfigurationError as error:

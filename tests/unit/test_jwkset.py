@@ -439,7 +439,7 @@ def test_max_age_within_bounds(site, keys, clock, headers, due):
 def test_the_url_may_be_found_each_time(site, clock):
     """A callable is asked before each fetch."""
     place = [URL]
-    keys = FetchedKeySet(lambda: place[0], transport=site, clock=clock)
+    keys = FetchedKeySet(lambda _deadline: place[0], transport=site, clock=clock)
     check(keys, OLD)
     place[0] = "https://as.example/moved"
     site[place[0]] = published(NEW)
@@ -452,7 +452,7 @@ def test_a_url_that_cannot_be_found_starts_no_cooldown(site, clock):
     """Metadata has its own; as soon as it is back, keys are."""
     outages = [down("issuer_mismatch", hint="whose?")]
 
-    def find():
+    def find(_deadline):
         if outages:
             raise outages.pop()
         return URL
@@ -469,7 +469,7 @@ def test_urls_that_must_not_be_called(site, url):
     """Configured: no start. Found: an outage, and nothing is sent."""
     with pytest.raises(ConfigurationError):
         FetchedKeySet(url, transport=site)
-    assert "bad_url" == outage(FetchedKeySet(lambda: url, transport=site).refresh).reason
+    assert "bad_url" == outage(FetchedKeySet(lambda _deadline: url, transport=site).refresh).reason
 
     assert [] == site.asked
 

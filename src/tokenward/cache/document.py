@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -125,6 +126,12 @@ class KeptDocument(Generic[V]):
         if entry is None or entry.state(self._clock()) is State.GONE:
             return None
         return entry.value
+
+    @property
+    def fresh_until(self) -> float:
+        """Until when `get` takes no look-up, in seconds since the epoch; ``-inf`` without one."""
+        entry = self._cache.entries.get(_KEY)
+        return -math.inf if entry is None else entry.fresh_until
 
     def get(self, *, deadline: float | None = None) -> Kept[V]:
         """Return the document, fetching it if need be.

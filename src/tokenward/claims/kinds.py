@@ -11,7 +11,8 @@ from tokenward.errors import InvalidToken
 GENERIC_TYPES = frozenset({"jwt", "application/jwt"})
 DEFAULT_TYPES = GENERIC_TYPES | {"at+jwt", "application/at+jwt"}
 _OTHER_KINDS = frozenset({"id", "refresh", "offline", "logout"})
-_ID_TOKEN_CLAIMS = ("at_hash", "c_hash", "s_hash", "events")
+_LOGOUT_TOKEN_CLAIMS = ("events",)
+_OTHER_CLAIMS = (*_LOGOUT_TOKEN_CLAIMS, "at_hash", "c_hash", "s_hash")
 
 
 def full_type(typ: str) -> str:
@@ -21,30 +22,38 @@ def full_type(typ: str) -> str:
 
 
 def refuse_other_kinds(
-    claims: Mapping[str, Any], *, uses: Collection[str] = frozenset({"access"})
+    claims: Mapping[str, Any],
+    *,
+    uses: Collection[str] = frozenset({"access"}),
+    id_tokens: bool = False,
 ) -> None:
     """Refuse what only ID, refresh and logout tokens say (RFC 8725, section 3.11).
 
     Args:
         claims: What the issuer said.
         uses: What ``token_use`` may be.
+        id_tokens: Let ID tokens pass.
 
     Raises:
         InvalidToken: With the reason ``wrong_type``.
     """
-    typ = claims.get("typ")
-    if isinstance(typ, str) and typ.lower() in _OTHER_KINDS:
-        raise wrong_type("an access token", f"the payload typ {shown(typ)}")
+    typ = _lowered(claims.get("typ"))
+    if typ in _OTHER_KINDS and not (id_tokens and typ == "id"):
+        raise wrong_type("an access token", f"the payload typ {shown(claims['typ'])}")
     use = claims.get("token_use")
-    if use is not None and (not isinstance(use, str) or use not in uses):
+    allowed = {*uses, "id"} if id_tokens else uses
+    if use is not None and (not isinstance(use, str) or use not in allowed):
         raise wrong_type("the token_use access", use)
     for name in ("token_type", "type"):
-        kind = claims.get(name)
-        if isinstance(kind, str) and kind.lower() == "refresh":
+        if _lowered(claims.get(name)) == "refresh":
             raise wrong_type("an access token", f"a refresh token ({name})")
-    for name in _ID_TOKEN_CLAIMS:
+    for name in _LOGOUT_TOKEN_CLAIMS if id_tokens else _OTHER_CLAIMS:
         if name in claims:
             raise wrong_type("an access token", f"the claim {name}, as in an ID or logout token")
+
+
+def _lowered(value: object) -> str | None:
+    return value.lower() if isinstance(value, str) else None
 
 
 def wrong_type(expected: str, actual: object) -> InvalidToken:

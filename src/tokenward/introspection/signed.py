@@ -209,7 +209,7 @@ def signed_answers(
     if jwks_uri is not None:
         check_url(jwks_uri, what="jwks_uri", verify_tls=verify_tls)
 
-    def named_keys() -> str:
+    def named_keys(_deadline: float) -> str:
         # Every question begins with the metadata, so what is known is as fresh as it gets.
         return (metadata.known or metadata.get()).jwks_uri
 

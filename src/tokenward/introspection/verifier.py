@@ -17,7 +17,6 @@ from tokenward.cache import CacheStats, LookupCache
 from tokenward.claims import ClaimsPolicy
 from tokenward.errors import AuthError, ConfigurationError, InvalidToken
 from tokenward.introspection._answers import Answers
-from tokenward.introspection._listening import Listening
 from tokenward.introspection._verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from tokenward.introspection.client import IntrospectionClient
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, OnEvent, RevocationBus, SharedCache
-    from tokenward.shared_cache import Revocations
+    from tokenward.shared_cache import Listening, Revocations
 
 
 class IntrospectionVerifier:
@@ -231,7 +230,7 @@ class IntrospectionVerifier:
         self, shared_cache: SharedCache | None, revocation_bus: RevocationBus | None
     ) -> None:
         # It brings cryptography along, which nobody else here needs.
-        from tokenward.shared_cache import Revocations  # noqa: PLC0415
+        from tokenward.shared_cache import Listening, Revocations  # noqa: PLC0415
 
         failed = self._answers.shared_failed
         revocations = Revocations(shared_cache, revocation_bus, clock=self._clock, failed=failed)

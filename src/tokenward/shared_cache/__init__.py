@@ -16,6 +16,7 @@ of the writer, and tombstones are looked for under each secret of the reader.
 """
 
 from tokenward.shared_cache.answers import SharedAnswer, SharedAnswers
+from tokenward.shared_cache.listening import Listening
 from tokenward.shared_cache.places import LONGEST_TTL, MAX_VALUE_BYTES, TOMBSTONE_SECONDS
 from tokenward.shared_cache.revocations import MESSAGE_SECONDS, Revocations
 
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_VALUE_BYTES",
     "MESSAGE_SECONDS",
     "TOMBSTONE_SECONDS",
+    "Listening",
     "Revocations",
     "SharedAnswer",
     "SharedAnswers",

@@ -12,7 +12,7 @@ from tokenward._log import OncePerMinute
 RETRY_SECONDS = 5.0
 """Seconds after which a subscription that failed is tried again."""
 
-_logger = logging.getLogger("tokenward.introspection")
+_logger = logging.getLogger("tokenward.shared_cache")
 _seldom = OncePerMinute(_logger)
 
 

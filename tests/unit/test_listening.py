@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tokenward.introspection._listening import RETRY_SECONDS, Listening
+from tokenward.shared_cache.listening import RETRY_SECONDS, Listening
 from tokenward.testing import FakeClock
 
 PATIENCE = 20
