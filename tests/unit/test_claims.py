@@ -362,6 +362,42 @@ def test_marks_of_other_kinds(marks, token_types, header):
     wrong_type(ClaimsPolicy(audience=None, token_types=token_types), header, good(**marks))
 
 
+OF_ID_TOKENS = [
+    {"typ": "ID"},
+    {"typ": "id"},
+    {"token_use": "id"},
+    {"at_hash": "x"},
+    {"c_hash": "x"},
+    {"s_hash": "x"},
+    {"at_hash": "x", "typ": "ID", "token_use": "id"},
+    {},
+    {"token_use": "access"},
+]
+
+
+@pytest.mark.parametrize("marks", OF_ID_TOKENS, ids=repr)
+@pytest.mark.parametrize("header", [{}, {"typ": "JWT"}], ids=repr)
+def test_id_tokens_where_they_are_wanted(marks, header):
+    """Beside access tokens, not instead of them."""
+    policy = ClaimsPolicy(audience=None, accept_id_tokens=True)
+
+    assert policy.check_type(header, good(**marks)) is None
+
+
+@pytest.mark.parametrize(
+    "marks", [marks for marks in OTHER_KINDS if marks not in OF_ID_TOKENS], ids=repr
+)
+def test_what_is_no_id_token_either(marks):
+    """Refresh and logout tokens are for nobody's API."""
+    wrong_type(ClaimsPolicy(audience=None, accept_id_tokens=True), {"typ": "JWT"}, good(**marks))
+
+
+@pytest.mark.parametrize("typ", ["logout+jwt", "secevent+jwt", "dpop+jwt", "rt+jwt"])
+def test_the_header_still_counts_where_id_tokens_are_wanted(typ):
+    """A type of its own is another kind of token."""
+    wrong_type(ClaimsPolicy(audience=None, accept_id_tokens=True), {"typ": typ}, good())
+
+
 @pytest.mark.parametrize("marks", OTHER_KINDS, ids=repr)
 def test_an_explicit_type_settles_the_kind(marks):
     """Where ``at+jwt`` is demanded and there, the payload's marks mean nothing."""
@@ -456,6 +492,14 @@ def test_a_scope_with_a_space_in_a_list_is_one_name():
             "b",
         ),
         ("https://x.example/roles", {"https://x.example/roles": ["a"]}, "a"),
+        ("https://x.example/c.roles", {"https://x.example/c": {"roles": ["a"]}}, "a"),
+        (
+            "resource_access.x.example.roles",
+            {"resource_access": {"x.example": {"roles": "a"}}},
+            "a",
+        ),
+        ("a.b.c", {"a.b": {"c": "long"}, "a": {"b": {"c": "short"}}}, "long"),
+        ("a.b.c", {"a.b": {"d": "x"}, "a": {"b": {"c": "r"}}}, "r"),
         ("realm_access.roles", {"realm_access": ["roles"]}, ""),
         ("realm_access.roles", {"realm_access": "roles"}, ""),
         ("a.b.c", {"a": {"b": {"c": "r"}}}, "r"),
@@ -647,6 +691,19 @@ def test_check_that_fails_refuses(error, caplog):
     assert type(error).__name__ in failed.hint
     assert type(error).__name__ in caplog.text
     assert "LEAK" not in failed.hint + caplog.text
+
+
+def test_check_is_asked_apart_from_the_rest():
+    """Before a signature is checked, nobody has said these claims."""
+    asked = []
+    policy = ClaimsPolicy(audience="orders", check=asked.append)
+
+    policy.check_registered(good(), now=NOW)
+    assert [] == asked
+    policy.check_own(good())
+    assert [good()] == asked
+    policy.check_claims(good(), now=NOW)
+    assert [good(), good()] == asked
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

@@ -39,24 +39,29 @@ def refuse_other_kinds(
     """
     typ = _lowered(claims.get("typ"))
     if typ in _OTHER_KINDS and not (id_tokens and typ == "id"):
-        raise wrong_type("an access token", f"the payload typ {shown(claims['typ'])}")
+        actual = f"the payload typ {shown(claims['typ'])}"
+        raise wrong_type("an access token", actual, is_id_token=typ == "id")
     use = claims.get("token_use")
     allowed = {*uses, "id"} if id_tokens else uses
     if use is not None and (not isinstance(use, str) or use not in allowed):
-        raise wrong_type("the token_use access", use)
+        raise wrong_type("the token_use access", use, is_id_token=use == "id")
     for name in ("token_type", "type"):
         if _lowered(claims.get(name)) == "refresh":
             raise wrong_type("an access token", f"a refresh token ({name})")
     for name in _LOGOUT_TOKEN_CLAIMS if id_tokens else _OTHER_CLAIMS:
         if name in claims:
-            raise wrong_type("an access token", f"the claim {name}, as in an ID or logout token")
+            is_id = name not in _LOGOUT_TOKEN_CLAIMS
+            actual = f"the claim {name}, as in {'an ID' if is_id else 'a logout'} token"
+            raise wrong_type("an access token", actual, is_id_token=is_id)
 
 
 def _lowered(value: object) -> str | None:
     return value.lower() if isinstance(value, str) else None
 
 
-def wrong_type(expected: str, actual: object) -> InvalidToken:
+def wrong_type(expected: str, actual: object, *, is_id_token: bool = False) -> InvalidToken:
     """Return the error for a token of another kind."""
     hint = f"expected {expected}, got {shown(actual)}; send the access token"
+    if is_id_token:
+        hint += ", or set accept_id_tokens if ID tokens are what your clients have to send"
     return InvalidToken(hint, reason="wrong_type")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenward._log import OncePerMinute, shown
+from tokenward.claims import hints
 from tokenward.claims.kinds import (
     DEFAULT_TYPES,
     GENERIC_TYPES,
@@ -131,7 +132,7 @@ class ClaimsPolicy:
         if self.issuer is not None:
             self._check_issuer(claims.get("iss"))
         if self.audience is not None:
-            self._check_audience(claims.get("aud"))
+            self._check_audience(claims)
         if claims.get("cnf") is not None:
             hint = "the token is bound to a key (cnf), and this verifier cannot check the binding"
             raise InvalidClaim("cnf", None, claims["cnf"], hint, reason="sender_constrained")
@@ -189,8 +190,9 @@ class ClaimsPolicy:
     def _check_times(self, claims: Mapping[str, Any], now: float) -> None:
         exp = _seconds(claims, "exp")
         if exp is not None and now >= exp + self.leeway:
-            hint = f"expired {now - exp:.0f} s ago by this clock (leeway {self.leeway:g} s)"
-            raise TokenExpired(hint)
+            late = now - exp
+            hint = f"expired {late:.0f} s ago by this clock (leeway {self.leeway:g} s)"
+            raise TokenExpired(hint + hints.of_expiry(late))
         nbf = _seconds(claims, "nbf")
         if nbf is not None and now + self.leeway < nbf:
             hint = f"becomes valid in {nbf - now:.0f} s by this clock; compare the clocks"
@@ -204,12 +206,12 @@ class ClaimsPolicy:
         expected = self.issuer or frozenset()
         if isinstance(iss, str) and iss in expected:
             return
-        hint = f"expected the issuer {_listed(expected)}, got {shown(iss)}"
-        if isinstance(iss, str) and iss.rstrip("/") in {e.rstrip("/") for e in expected}:
-            hint += "; they differ in a trailing slash"
+        advice = hints.of_issuer(expected, iss)
+        hint = _advised(f"expected the issuer {_listed(expected)}, got {shown(iss)}", advice)
         raise InvalidClaim("iss", sorted(expected), iss, hint, reason="unknown_issuer")
 
-    def _check_audience(self, aud: object) -> None:
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        aud = claims.get("aud")
         expected = self.audience or frozenset()
         named = [aud] if isinstance(aud, str) else aud
         if isinstance(named, list | tuple) and all(isinstance(a, str) for a in named):
@@ -217,12 +219,10 @@ class ClaimsPolicy:
                 return
             hint = f"expected the audience {_listed(expected)}, got {shown(aud)}"
         elif aud is None:
-            hint = (
-                f"expected the audience {_listed(expected)}, but there is no aud: have the issuer "
-                "name one, or write audience=None to accept tokens meant for anybody"
-            )
+            hint = f"expected the audience {_listed(expected)}, and there is no aud"
         else:
             hint = "aud is neither a string nor a list of strings"
+        hint = _advised(hint, hints.of_audience(expected, claims))
         raise InvalidClaim("aud", sorted(expected), aud, hint, reason="audience_mismatch")
 
     def _roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
@@ -253,6 +253,10 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
 
 _LATEST = 1e15
 """Beyond any date: an integer too large for a float is as good as this one."""
+
+
+def _advised(hint: str, advice: str) -> str:
+    return f"{hint}; {advice}" if advice else hint
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -57,14 +57,28 @@ def text_at(claims: Mapping[str, Any], *names: str) -> str | None:
 
 
 def strings_at(claims: Mapping[str, Any], path: str) -> list[str]:
-    """Return the strings at a claim's name, or else at a dotted path; one string is a list."""
-    value: Any = claims.get(path)
-    if value is None:
-        value = claims
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
+    """Return the strings at a claim's name, or else at a dotted path; one string is a list.
+
+    A name on the way may hold dots itself, as a URL does: the longest name that is there counts.
+    """
+    value = _value_at(claims, path)
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, list | tuple):
         return [v for v in value if isinstance(v, str) and v]
     return []
+
+
+def _value_at(claims: Mapping[str, Any], path: str) -> Any:
+    value = claims.get(path)
+    if value is not None:
+        return value
+    cut = path.rfind(".")
+    while cut >= 0:
+        inner = claims.get(path[:cut])
+        if isinstance(inner, Mapping):
+            found = _value_at(inner, path[cut + 1 :])
+            if found is not None:
+                return found
+        cut = path.rfind(".", 0, cut)
+    return None
