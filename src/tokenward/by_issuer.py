@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -140,10 +141,17 @@ class ByIssuer:
             InvalidToken: The issuer is not registered, or its verifier refuses.
             AuthServiceUnavailable: Nobody could decide.
         """
-        verifier = self.verifier_for(token)
+        digest = _digest(token)
+        issuer = known = self._issuers.get(digest)
+        if issuer is None:
+            issuer = self._issuer_of(token)
+        verifier = self._verifier_at(issuer)
         principal = verifier.verify(token, live=live)
         if verifier is self.otherwise:
             self._check_speaker(principal, self._verifier_of(principal.issuer))
+        if known is None and issuer is not None:
+            # Only now: tokens that nobody accepts cannot push out those that are in use.
+            self._remember(digest, issuer)
         return principal
 
     def cached(self, token: str, /) -> Principal | None:
@@ -152,7 +160,8 @@ class ByIssuer:
         Raises:
             InvalidToken: The issuer is not registered, or the cached decision is a refusal.
         """
-        verifier = self._route(token, may_ask=False)
+        issuer = self._issuers.get(_digest(token)) or self._issuer_of(token)
+        verifier = self._verifier_at(issuer, may_ask=False)
         cached = getattr(verifier, "cached", None)
         principal: Principal | None = None if cached is None else cached(token)
         if principal is not None and verifier is self.otherwise:
@@ -176,7 +185,7 @@ class ByIssuer:
             InvalidToken: The issuer is not registered.
             AuthServiceUnavailable: The function given for the verifiers failed.
         """
-        return self._route(token)
+        return self._verifier_at(self._issuer_of(token))
 
     def _check_speaker(self, principal: Principal, owner: TokenVerifier | None) -> None:
         # Whoever answers for opaque tokens may name any issuer; one that has a verifier of its own
@@ -190,20 +199,32 @@ class ByIssuer:
         except InvalidToken:
             return None
 
-    @overload
-    def _route(self, token: str) -> TokenVerifier: ...
-    @overload
-    def _route(self, token: str, *, may_ask: bool) -> TokenVerifier | None: ...
-    def _route(self, token: str, *, may_ask: bool = True) -> TokenVerifier | None:
+    def _issuer_of(self, token: str) -> str | None:
+        # None: no JWT, so nobody's in particular.
         try:
-            issuer = self._issuer_of(token)
+            issuer = _jose.parse(token).claims.get("iss")
         except InvalidToken:
             # What means to be a JWT and is none is no opaque token either.
             if self.otherwise is None or _meant_as_jwt(str(token)):
                 raise
-            return self.otherwise
+            return None
         if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARACTERS:
             raise _unknown(issuer)
+        return issuer
+
+    def _remember(self, digest: bytes, issuer: str) -> None:
+        if len(self._issuers) >= MAX_REMEMBERED:
+            self._issuers.clear()
+        # Interned: thousands of tokens share a few names.
+        self._issuers[digest] = sys.intern(issuer)
+
+    @overload
+    def _verifier_at(self, issuer: str | None) -> TokenVerifier: ...
+    @overload
+    def _verifier_at(self, issuer: str | None, *, may_ask: bool) -> TokenVerifier | None: ...
+    def _verifier_at(self, issuer: str | None, *, may_ask: bool = True) -> TokenVerifier | None:
+        if issuer is None:
+            return self.otherwise
         return self._registered_for(issuer, may_ask=may_ask)
 
     def _registered_for(self, issuer: str, *, may_ask: bool) -> TokenVerifier | None:
@@ -218,20 +239,6 @@ class ByIssuer:
             load = partial(self._load, self._ask, issuer)
             verifier = self._asked.look_up(key, load, patience=_PATIENCE)
         return verifier
-
-    def _issuer_of(self, token: str) -> object:
-        try:
-            digest = sha256(token.encode()).digest()
-        except (AttributeError, UnicodeEncodeError):
-            digest = b""
-        issuer = self._issuers.get(digest)
-        if issuer is None:
-            issuer = _jose.parse(token).claims.get("iss")
-            if isinstance(issuer, str) and issuer in self._registered:
-                if len(self._issuers) >= MAX_REMEMBERED:
-                    self._issuers.clear()
-                self._issuers[digest] = issuer
-        return issuer
 
     def _load(
         self, ask: Callable[[str], TokenVerifier | None], issuer: str
@@ -259,6 +266,19 @@ class ByIssuer:
             )
             hint = f"the function given to ByIssuer failed with {type(error).__name__}"
             raise AuthServiceUnavailable(hint, reason="issuer_lookup_failed") from None
+
+
+# A copy costs less than a new one, which OpenSSL has to look up.
+_blank = sha256().copy
+
+
+def _digest(token: str) -> bytes:
+    try:
+        made = _blank()
+        made.update(token.encode())
+        return made.digest()
+    except (AttributeError, UnicodeEncodeError):
+        return b""  # no token has this digest; the parser says what is wrong with it
 
 
 def _unknown(issuer: object) -> InvalidToken:

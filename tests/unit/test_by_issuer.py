@@ -344,6 +344,37 @@ def test_what_is_remembered_of_tokens_is_bounded(one):
     assert 0 < len(routed._issuers) <= MAX_REMEMBERED
 
 
+def test_tokens_that_nobody_accepts_push_out_none_that_are_in_use(one):
+    """Whoever makes tokens up can name a registered issuer, and get no further."""
+
+    class Strict(Recorder):
+        def verify(self, token, /, *, live=False):
+            if token != good:
+                raise InvalidToken
+            return super().verify(token, live=live)
+
+    for registry in ({ONE: Strict("one")}, {ONE: Strict("one")}.get):
+        routed = ByIssuer(registry)
+        good = token(iss=ONE, sub="a")
+        routed.verify(good)
+        for n in range(50):
+            reason(routed, unsigned('{"alg":"ES256"}', f'{{"iss":"{ONE}","n":{n}}}'))
+        assert [ONE] == list(routed._issuers.values())
+
+
+def test_what_is_remembered_of_a_token_outlives_no_registration(one):
+    """A tenant that is gone is refused, also with a token that was accepted before."""
+    clock = FakeClock()
+    registry = Registry({ONE: one})
+    routed = ByIssuer(registry, ttl=10, clock=clock)
+    value = token(iss=ONE)
+    routed.verify(value)
+    registry.verifiers = {}
+    assert routed.verify(value) is one.principal
+    clock.advance(10)
+    assert "unknown_issuer" == reason(routed, value)
+
+
 @pytest.mark.parametrize(
     ("verifiers", "options"),
     [({}, {}), ({ONE: None}, {"ttl": 0}), ({ONE: None}, {"max_verifiers": 0})],

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 65_536
 """How much an answer may have on top of its body: headers, interim answers, chunk sizes."""
 
-_MAX_ORIGINS = 256
+_MAX_ORIGINS = 1_024
 _RETRIED = frozenset({"connect_failed", "truncated"})
 # `too_large` is not among them: how much a server says of a token is its sender's to choose.
 _COUNTED = frozenset(
@@ -257,7 +257,7 @@ def _anew(request: Request, ready: PreparedRequest) -> PreparedRequest:
     return ready if request.again is None else prepared(request.again())
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_MAX_ORIGINS)
 def _origin(url: str, *, verified: bool) -> str:
     try:
         parts = urlsplit(check_url(url, what="the URL of a request", verify_tls=verified))
