@@ -4,6 +4,7 @@ import ast
 import gc
 import json
 import logging
+import math
 import os
 import pickle
 import subprocess
@@ -14,12 +15,16 @@ from pathlib import Path
 
 import prometheus_client
 import pytest
+from sites import Site, said
 
 import tokenward
+from tokenward import _jose
 from tokenward.cache import CacheStats
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
+from tokenward.jwks import JWKSVerifier
 from tokenward.observe import OUTCOMES, PrometheusMetrics, fan_out, log_events
 from tokenward.protocols import Event
+from tokenward.testing import FakeClock
 
 AS = "https://as.example"
 
@@ -45,6 +50,19 @@ class Held:
         return CacheStats(entries=self.entries)
 
 
+class Keyed(Held):
+    """A verifier whose keys are so old."""
+
+    def __init__(self, age, *, issuer=AS):
+        super().__init__(1)
+        self.issuer = issuer
+        self.age = age
+
+    def keys_age(self):
+        """Return it, in seconds."""
+        return self.age
+
+
 def samples(registry):
     """Return every sample but the times at which metrics were made."""
     return {
@@ -60,6 +78,8 @@ def samples(registry):
 
 def test_names_and_labels_are_the_contract(registry, metrics):
     """Dashboards are built on these."""
+    keyed = Keyed(1.0)
+    metrics.watch(keyed)
     for kind, outcome in (
         ("verify", "ok"),
         ("upstream", "ok"),
@@ -82,6 +102,7 @@ def test_names_and_labels_are_the_contract(registry, metrics):
         ("tokenward_upstream_seconds_sum", ("verifier", "outcome")),
         ("tokenward_cache_total", ("verifier", "level", "event")),
         ("tokenward_cache_entries", ()),
+        ("tokenward_jwks_age_seconds", ("issuer",)),
         ("tokenward_breaker_open", ()),
         ("tokenward_login_total", ("outcome",)),
     }
@@ -150,6 +171,37 @@ def test_watching_keeps_nothing_alive(registry, metrics):
     metrics(Event("cache", AS, 0, "process.miss"))
 
     assert 4 == samples(registry)["tokenward_cache_entries",]
+
+
+def test_the_age_of_keys_is_asked_for_when_it_is_read(registry, metrics):
+    """It grows without an event; keys that are not there, or configured, have none."""
+    one, two = Keyed(10.0), Keyed(None, issuer="https://other.example")
+    metrics.watch(one)
+    metrics.watch(two)
+    assert 10 == samples(registry)["tokenward_jwks_age_seconds", AS]
+    assert math.isnan(samples(registry)["tokenward_jwks_age_seconds", "https://other.example"])
+    one.age, two.age = 900.0, 0.5
+    assert 900 == samples(registry)["tokenward_jwks_age_seconds", AS]
+    assert 0.5 == samples(registry)["tokenward_jwks_age_seconds", "https://other.example"]
+    del one
+    gc.collect()
+    assert math.isnan(samples(registry)["tokenward_jwks_age_seconds", AS])
+
+
+def test_the_age_of_a_verifiers_keys(registry, metrics):
+    """As a `JWKSVerifier` has it, by the issuer that is configured."""
+    clock = FakeClock()
+    issuer = "https://keys.example"
+    published = said({"keys": [_jose.public_jwk(_jose.generate_key("ES256"))]})
+    site = Site(**{f"{issuer}/jwks": published})
+    verifier = JWKSVerifier(
+        issuer, jwks_uri=f"{issuer}/jwks", audience="a", transport=site, clock=clock
+    )
+    metrics.watch(verifier)
+    assert math.isnan(samples(registry)["tokenward_jwks_age_seconds", issuer])
+    verifier.warm_up()
+    clock.advance(77)
+    assert 77 == samples(registry)["tokenward_jwks_age_seconds", issuer]
 
 
 def test_outcomes_are_bounded(registry, metrics):
@@ -278,13 +330,19 @@ def test_processes_are_summed(tmp_path):
         from tokenward.protocols import Event
 
         class Held:
+            issuer = "https://as.example"
+            age = None
             def stats(self):
                 return CacheStats(entries=10)
+            def keys_age(self):
+                return self.age
 
         metrics, held = PrometheusMetrics(), Held()
 
-        def child():
+        def child(number):
             metrics.watch(held)
+            metrics(Event("verify", "https://as.example", 0, "unavailable"))
+            held.age = 100.0 * number
             metrics(Event("verify", "https://as.example", 0, "ok"))
             metrics(Event("upstream", "https://as.example", 0.2, "ok"))
             metrics(Event("breaker", "https://as.example", 0, "opened"))
@@ -297,10 +355,10 @@ def test_processes_are_summed(tmp_path):
                     print(line)
 
         children = []
-        for _ in range(3):
+        for number in range(3):
             pid = os.fork()
             if pid == 0:
-                child()
+                child(number)
                 os._exit(0)
             children.append(pid)
         for pid in children:
@@ -321,6 +379,7 @@ def test_processes_are_summed(tmp_path):
     }
     assert counted <= set(alive)
     assert {"tokenward_cache_entries 30.0", "tokenward_breaker_open 3.0"} <= set(alive)
+    assert 'tokenward_jwks_age_seconds{issuer="https://as.example"} 200.0' in alive
     # A worker that has gone counts on, but holds nothing any more.
     assert counted <= set(dead)
     assert {"tokenward_cache_entries 0.0", "tokenward_breaker_open 0.0"} <= set(dead)

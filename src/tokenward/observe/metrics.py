@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -60,12 +61,14 @@ class PrometheusMetrics:
     ``tokenward_upstream_seconds``      verifier, outcome       questions to servers: a histogram
     ``tokenward_cache_total``           verifier, level, event  uses of caches
     ``tokenward_cache_entries``                                 entries of the verifiers watched
+    ``tokenward_jwks_age_seconds``      issuer                  age of their issuers' keys
     ``tokenward_breaker_open``                                  servers that are left alone now
     ``tokenward_login_total``           outcome                 logins at an `AuthService`
     =================================== ======================= ===================================
 
     Labels come from the configuration and from `OUTCOMES`, never from a token. With
-    ``PROMETHEUS_MULTIPROC_DIR`` set, the gauges are sums over the processes that live.
+    ``PROMETHEUS_MULTIPROC_DIR`` set, the gauges are sums over the processes that live, but for the
+    age of keys: that is the greatest, each as of the process's last verdict.
 
     Args:
         registry: Where the metrics are registered; default: prometheus_client's own.
@@ -83,6 +86,9 @@ class PrometheusMetrics:
             raise ConfigurationError(msg) from None
         self._registry = prometheus_client.REGISTRY if registry is None else registry
         self._watched: weakref.WeakSet[_Watched] = weakref.WeakSet()
+        self._aging: dict[str, weakref.ref[Any]] = {}
+        # There a gauge cannot ask: it is read by another process.
+        self._shares_files = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._open: set[str] = set()
         self._lock = threading.Lock()
         try:
@@ -109,8 +115,10 @@ class PrometheusMetrics:
         match event.kind:
             case "verify":
                 self._verify.labels(verifier, _known(outcome)).inc()
+                self._note_age(verifier)
             case "upstream":
                 self._upstream.labels(verifier, _known(outcome)).observe(event.seconds)
+                self._note_age(verifier)
             case "cache":
                 level, _, what = (outcome if outcome in _CACHE_EVENTS else "other.other").partition(
                     "."
@@ -124,17 +132,19 @@ class PrometheusMetrics:
                 self._login.labels(_known(outcome)).inc()
 
     def watch(self, verifier: _Watched) -> None:
-        """Count the cache entries of ``verifier`` in ``tokenward_cache_entries``.
+        """Count the cache entries of ``verifier``, and show how old its keys are if it has some.
 
-        They are counted when this process makes an entry, so that every process writes its own
+        Entries are counted when this process makes one, so that every process writes its own
         figure; a verifier that is gone counts no more.
 
         Args:
-            verifier: What has ``stats()``.
+            verifier: What has ``stats()``; and ``keys_age()`` and ``issuer``, as `JWKSVerifier`.
         """
         with self._lock:
             self._watched.add(verifier)
         self._count_entries()
+        if hasattr(verifier, "keys_age"):
+            self._show_age(verifier)
 
     def __reduce__(self) -> NoReturn:
         msg = "PrometheusMetrics belongs to its process: make one in each"
@@ -166,6 +176,13 @@ class PrometheusMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._age = client.Gauge(
+            "tokenward_jwks_age_seconds",
+            "Seconds since the keys in use were fetched.",
+            ["issuer"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._breakers = client.Gauge(
             "tokenward_breaker_open",
             "Servers that are left alone because they kept failing.",
@@ -175,6 +192,19 @@ class PrometheusMetrics:
         self._login = client.Counter(
             "tokenward_login_total", "Logins.", ["outcome"], registry=registry
         )
+
+    def _show_age(self, verifier: Any) -> None:
+        held = weakref.ref(verifier)
+        with self._lock:
+            self._aging[verifier.issuer] = held
+        if not self._shares_files:
+            self._age.labels(verifier.issuer).set_function(lambda: _age_of(held))
+
+    def _note_age(self, name: str) -> None:
+        held = self._aging.get(name) if self._shares_files else None
+        age = math.nan if held is None else _age_of(held)
+        if not math.isnan(age):
+            self._age.labels(name).set(age)
 
     def _count_entries(self) -> None:
         with self._lock:
@@ -186,6 +216,12 @@ class PrometheusMetrics:
         with self._lock:
             (self._open.add if is_open else self._open.discard)(verifier)
             self._breakers.set(len(self._open))
+
+
+def _age_of(held: weakref.ref[Any]) -> float:
+    verifier = held()
+    age = None if verifier is None else verifier.keys_age()
+    return math.nan if age is None else float(age)
 
 
 def _known(outcome: str) -> str:
