@@ -213,10 +213,14 @@ class ClaimsPolicy:
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         aud = claims.get("aud")
         expected = self.audience or frozenset()
-        named = [aud] if isinstance(aud, str) else aud
-        if isinstance(named, list | tuple) and all(isinstance(a, str) for a in named):
-            if not expected.isdisjoint(named):
-                return
+        named: Sequence[str] | None = None
+        if isinstance(aud, str):
+            named = (aud,)
+        elif isinstance(aud, list | tuple) and all(isinstance(a, str) for a in aud):
+            named = aud
+        if named is not None and not expected.isdisjoint(named):
+            return
+        if named is not None:
             hint = f"expected the audience {_listed(expected)}, got {shown(aud)}"
         elif aud is None:
             hint = f"expected the audience {_listed(expected)}, and there is no aud"
@@ -243,15 +247,15 @@ def _run_check(check: Callable[[Mapping[str, Any]], None], claims: Mapping[str, 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is int and -_LATEST < value < _LATEST):
+        return value
     if type(value) is int or (type(value) is float and math.isfinite(value)):
         return float(max(-_LATEST, min(value, _LATEST)))
     hint = f"{name} is not a number of seconds since the epoch"
     raise InvalidClaim(name, "a number", value, hint, reason="invalid_time")
 
 
-_LATEST = 1e15
+_LATEST = 10**15
 """Beyond any date: an integer too large for a float is as good as this one."""
 
 

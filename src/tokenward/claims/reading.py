@@ -51,7 +51,7 @@ def text_at(claims: Mapping[str, Any], *names: str) -> str | None:
     """Return the first of these claims that is a non-empty string."""
     for name in names:
         value = claims.get(name)
-        if isinstance(value, str) and value:
+        if value and isinstance(value, str):
             return value
     return None
 

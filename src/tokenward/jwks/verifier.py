@@ -31,6 +31,7 @@ from tokenward.protocols import serves_live
 
 if TYPE_CHECKING:
     from tokenward.cache import CacheStats
+    from tokenward.jwkset import KeySnapshot
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, OnEvent, RevocationBus, TokenVerifier, Transport
 
@@ -262,7 +263,8 @@ class JWKSVerifier:
             entry.used = True
             return entry.value  # type: ignore[no-any-return]  # entries hold principals
         if self._events:
-            with self._events.timed("verify"):
+            # Others may wait for this thread's fetch: not for an observer that blocks.
+            with self._events.timed("verify"), self._events.held():
                 return self._look_up(key, token)
         return self._look_up(key, token)
 
@@ -391,16 +393,15 @@ class JWKSVerifier:
     def _look_up(self, key: bytes, token: str) -> Principal:
         self._memory.begin()
         self._refuse_denied(key)
-        # Others may wait for this thread's fetch: not for an observer that blocks.
-        with self._events.held():
-            if not self._cache_entries:
-                return self._check(token).value  # type: ignore[return-value]  # a principal
-            if self._is_renewed(key):
-                principal = self._cache.cached(key)
-                if principal is not None:
-                    return principal
-            # live: what another thread found out may be of keys that are no longer in use.
-            return self._cache.look_up(key, partial(self._check, token), patience=0, live=True)
+        if not self._cache_entries:
+            principal, _snapshot = self._check(token, self._clock())
+            return principal
+        if self._is_renewed(key):
+            known = self._cache.cached(key)
+            if known is not None:
+                return known
+        # live: what another thread found out may be of keys that are no longer in use.
+        return self._cache.look_up(key, partial(self._entry, token), patience=0, live=True)
 
     def _is_renewed(self, key: bytes) -> bool:
         """Tell whether what is known of a token still counts, once the keys were looked at."""
@@ -412,15 +413,9 @@ class JWKSVerifier:
         entry.fresh_until = max(entry.fresh_until, min(entry.ends, self._keys.fresh_until))
         return True
 
-    def _check(self, token: str) -> VerifiedEntry:
-        unverified = _jose.parse(token, max_bytes=self._max_token_bytes, algorithms=self.algorithms)
-        claims = unverified.claims
+    def _entry(self, token: str) -> VerifiedEntry:
         now = self._clock()
-        self._policy.check_type(unverified.header, claims)
-        self._policy.check_registered(claims, now=now)
-        snapshot = self._keys.verify(unverified, self.algorithms)
-        self._policy.check_own(claims)
-        principal = self._policy.principal(claims, issuer=self.issuer)
+        principal, snapshot = self._check(token, now)
         exp = principal.expires_at
         return VerifiedEntry(
             principal,
@@ -429,6 +424,15 @@ class JWKSVerifier:
             ends=math.inf if exp is None else exp + self._policy.leeway,
             fresh_until=self._keys.fresh_until,
         )
+
+    def _check(self, token: str, now: float) -> tuple[Principal, KeySnapshot]:
+        unverified = _jose.parse(token, max_bytes=self._max_token_bytes, algorithms=self.algorithms)
+        claims = unverified.claims
+        self._policy.check_type(unverified.header, claims)
+        self._policy.check_registered(claims, now=now)
+        snapshot = self._keys.verify(unverified, self.algorithms)
+        self._policy.check_own(claims)
+        return self._policy.principal(claims, issuer=self.issuer), snapshot
 
     def _ask(self, token: str) -> Principal:
         if self._live is None:
