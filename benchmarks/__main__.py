@@ -12,11 +12,15 @@ from pathlib import Path
 from benchmarks.harness import Effort, Result, table
 
 ROWS = (
+    "first_verify",
+    "long_token",
     "cached_verify",
     "threads",
     "new_token",
     "cold_token",
     "shared_hit",
+    "unknown_kids",
+    "many_issuers",
     "flask_view",
     "django_view",
     "drf_view",

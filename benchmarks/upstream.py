@@ -1,8 +1,9 @@
-"""An introspection endpoint in a process of its own, so that its work is not measured as ours.
+"""An issuer's endpoints in a process of its own, so that its work is not measured as ours.
 
 ``python benchmarks/upstream.py`` prints its port and serves until its standard input closes.
-``POST /introspect?delay=SECONDS&status=STATUS`` answers with an active token; ``GET /calls`` says
-how many were asked so far.
+``POST /introspect?delay=SECONDS&status=STATUS`` answers with an active token. ``PUT PATH`` keeps a
+document, which ``GET PATH?delay=SECONDS`` answers with. ``GET /calls`` says how often either was
+asked so far.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 ANSWER = {
@@ -44,12 +47,21 @@ class Upstream:
         """Return the endpoint's URL, with the behaviour it is to show."""
         return f"http://127.0.0.1:{self.port}/introspect?delay={delay}&status={status}"
 
+    def publish(self, document: Mapping[str, Any], *, delay: float = 0) -> str:
+        """Keep a document, and return its URL."""
+        path = f"/documents/{uuid.uuid4()}"
+        self._ask("PUT", path, json.dumps(dict(document)))
+        return f"http://127.0.0.1:{self.port}{path}?delay={delay}"
+
     def calls(self) -> int:
-        """Return how many tokens were asked about so far."""
+        """Return how often a token was asked about, or a document fetched, so far."""
+        return int(self._ask("GET", "/calls"))
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", "/calls")
-            return int(connection.getresponse().read())
+            connection.request(method, path, body)
+            return connection.getresponse().read()
         finally:
             connection.close()
 
@@ -72,6 +84,7 @@ def running() -> Iterator[Upstream]:
 class _Server:
     def __init__(self) -> None:
         self._calls = 0
+        self._documents: dict[str, bytes] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
 
@@ -91,16 +104,21 @@ class _Server:
                 found = _length(head)
                 if end and len(body) >= (int(found[1]) if found else 0):
                     received = b""
-                    connection.sendall(self._answer(head.split(b" ", 2)[1].decode()))
+                    method, target, _version = head.decode().split(" ", 2)
+                    connection.sendall(self._answer(method, target, body))
 
-    def _answer(self, target: str) -> bytes:
-        if not target.startswith("/introspect"):
+    def _answer(self, method: str, target: str, body: bytes) -> bytes:
+        if target == "/calls":
             return _response(200, str(self._calls).encode())
+        path = target.partition("?")[0]
+        if method == "PUT":
+            self._documents[path] = body
+            return _response(200, b"{}")
         self._calls += 1
         status, delay = _behaviour(target)
         if delay:
             time.sleep(delay)
-        return _response(status, _BODY)
+        return _response(status, self._documents.get(path, _BODY))
 
 
 _BODY = json.dumps(ANSWER).encode()

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.environment import interpreter, measured
 from benchmarks.harness import Effort, Result, interleaved, micro
 from benchmarks.parts import CannedTransport, canned_verifier, floor_of, new_token
+from benchmarks.signed import pinned_verifier, signer
 
 TTL = 36_000.0
 """Seconds; the last tenth of them must be longer than a measurement."""
@@ -25,11 +26,15 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
     verifier, observed = canned_verifier(), canned_verifier(on_event=lambda _event: None)
     verifier.verify(header[7:])
     observed.verify(header[7:])
+    by = signer("RS256")
+    signed, jwks_verifier = f"Bearer {by.token()}", pinned_verifier(by)
+    jwks_verifier.verify(signed[7:])
     with _aged(header, 0) as fresh, _aged(header, DUE) as due:
         taken = interleaved(
             {
                 "floor": floor_of(header),
                 "cached": lambda: verifier.verify(header[7:]),
+                "signed": lambda: jwks_verifier.verify(signed[7:]),
                 "observed": lambda: observed.verify(header[7:]),
                 "fresh": fresh,
                 "due": due,
@@ -44,6 +49,13 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "x floor",
             1.3,
             detail=f"{micro(taken['cached'])} over {micro(taken['floor'])}, on_event unset",
+        ),
+        Result(
+            "cached verify, a signed token",
+            taken.over("signed", "floor"),
+            "x floor",
+            1.3,
+            detail=f"{micro(taken['signed'])} over {micro(taken['floor'])}, RS256 the first time",
         ),
         Result(
             "cached verify, on_event set",

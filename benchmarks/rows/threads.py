@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.crowd import throughput
 from benchmarks.environment import interpreter, measured
 from benchmarks.parts import canned_verifier, floor_of, new_token
+from benchmarks.signed import pinned_verifier, signer
 
 if TYPE_CHECKING:
     from benchmarks.harness import Effort, Result
@@ -19,17 +20,31 @@ ROUNDS = 11
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Compare the throughput of eight threads with that of one."""
-    header = f"Bearer {new_token()}"
-    verifier = canned_verifier()
+    header, by = f"Bearer {new_token()}", signer("RS256")
+    signed = f"Bearer {by.token()}"
+    verifier, jwks_verifier = canned_verifier(), pinned_verifier(by)
     verifier.verify(header[7:])
+    jwks_verifier.verify(signed[7:])
     rounds = effort.rounds(ROUNDS)
     found = throughput(
-        {"tokenward": lambda: verifier.verify(header[7:]), "floor": floor_of(header)}, rounds=rounds
+        {
+            "": lambda: verifier.verify(header[7:]),
+            ", a signed token": lambda: jwks_verifier.verify(signed[7:]),
+            "floor": floor_of(header),
+        },
+        rounds=rounds,
     )
-    ours, floor = found["tokenward"], found["floor"]
-    detail = f"{ours.detail}; the floor {floor.figure:.3g} x"
+    floor = found.pop("floor").figure
     return [
-        replace(ours, row="cached verify, 8 threads over 1", bar=0.95, detail=detail),
+        *(
+            replace(
+                ours,
+                row=f"cached verify, 8 threads over 1{what}",
+                bar=0.95,
+                detail=f"{ours.detail}; the floor {floor:.3g} x",
+            )
+            for what, ours in found.items()
+        ),
         *measured(
             "cached verify, 8 threads over 1: peers",
             "introspection_peers",

@@ -31,6 +31,7 @@ _HOMES = {
     "tokenward.jwks": "JWKSVerifier",
     "tokenward.tokens": "LocalVerifier",
     "tokenward.by_issuer": "ByIssuer",
+    "tokenward.cloudflare": "CloudflareAccess",
     "tokenward.client_auth": (
         "BearerAuth ClientCredentials ClientSecretBasic ClientSecretPost MutualTLS PrivateKeyJWT"
     ),
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from tokenward.client_auth import ClientSecretPost as ClientSecretPost
     from tokenward.client_auth import MutualTLS as MutualTLS
     from tokenward.client_auth import PrivateKeyJWT as PrivateKeyJWT
+    from tokenward.cloudflare import CloudflareAccess as CloudflareAccess
     from tokenward.errors import AuthError as AuthError
     from tokenward.errors import AuthServiceUnavailable as AuthServiceUnavailable
     from tokenward.errors import ConfigurationError as ConfigurationError

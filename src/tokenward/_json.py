@@ -49,7 +49,9 @@ def _real(digits: str) -> float:
 
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real
-).decode
+).raw_decode
+# The white space of RFC 8259, section 2; `str.strip` by itself takes more.
+_SPACE = " \t\n\r"
 
 
 def loads(text: bytes | str) -> dict[str, Any]:
@@ -80,7 +82,11 @@ def _read(text: bytes | str) -> dict[str, Any]:
         text.encode("utf-8")
     else:
         text = text.decode("utf-8")
-    value = _decode(text)
+    text = text.strip(_SPACE)
+    value, end = _decode(text)
+    if end != len(text):
+        msg = "something follows the JSON object"
+        raise JSONError(msg)
     # From here on, only an escape can have brought in a lone surrogate. Most texts hold no
     # backslash at all, and looking for one character is far quicker than for two.
     if "\\" in text and "\\u" in text:

@@ -197,6 +197,8 @@ def error_response(error: BaseException, *, realm: str = "api") -> ErrorResponse
     body: dict[str, Any] = {"error": error.error, "error_description": error.description}
     if isinstance(error, InvalidRequest) and error.fields:
         body["fields"] = error.fields
+    if error.detail is not None:
+        body["detail"] = error.detail
     challenge = _challenge(error, realm)
     if challenge:
         headers.append(("WWW-Authenticate", challenge))

@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, overload
 
 from tokenward import _jose
 from tokenward._log import OncePerMinute, shown
+from tokenward._spellings import digest_of
 from tokenward.cache import Entry, LookupCache
 from tokenward.errors import (
     AuthError,
@@ -20,11 +20,11 @@ from tokenward.errors import (
     ConfigurationError,
     InvalidToken,
 )
-from tokenward.protocols import serves_live
+from tokenward.protocols import serves_live, warm_up
 
 if TYPE_CHECKING:
     from tokenward.principal import Principal
-    from tokenward.protocols import Clock, TokenVerifier
+    from tokenward.protocols import Clock, Headers, TokenVerifier
 
 MAX_ISSUER_CHARACTERS = 2_048
 MAX_REMEMBERED = 10_000
@@ -66,6 +66,10 @@ class Unreserved:
         """Return the verifier's cached decision; see `CachingVerifier.cached`."""
         principal: Principal | None = None if self._cached is None else self._cached(token)
         return None if principal is None else self._checked(principal)
+
+    def warm_up(self) -> bool:
+        """Have the verifier fetch what it needs; tell whether it has it."""
+        return warm_up(self.verifier)
 
     @property
     def serves_live(self) -> bool:
@@ -173,10 +177,32 @@ class ByIssuer:
     @property
     def serves_live(self) -> bool:
         """Whether every verifier that is registered here can ask its issuer."""
-        every = list(self._registered.values())
-        if self.otherwise is not None:
-            every.append(self.otherwise)
-        return all(serves_live(verifier) for verifier in every)
+        return all(serves_live(verifier) for verifier in self._all())
+
+    @property
+    def absent_detail(self) -> str | None:
+        """What one of the registered verifiers has those told who present nothing, if one does."""
+        told = (getattr(verifier, "absent_detail", None) for verifier in self._all())
+        return next((detail for detail in told if detail is not None), None)
+
+    def absent(
+        self, headers: Headers, peer: str | None, /, *, live: bool = False
+    ) -> Principal | None:
+        """Return who sends a request that presents nothing, if a registered verifier knows it."""
+        for verifier in self._all():
+            ask = getattr(verifier, "absent", None)
+            principal: Principal | None = None if ask is None else ask(headers, peer, live=live)
+            if principal is not None:
+                return principal
+        return None
+
+    def warm_up(self) -> bool:
+        """Have every registered verifier fetch what it needs; tell whether all have it.
+
+        Those that a function would name are not known yet. Never raises.
+        """
+        warmed = [warm_up(verifier) for verifier in self._all()]
+        return all(warmed)
 
     def verifier_for(self, token: str) -> TokenVerifier:
         """Return the verifier that decides about ``token``.
@@ -186,6 +212,11 @@ class ByIssuer:
             AuthServiceUnavailable: The function given for the verifiers failed.
         """
         return self._verifier_at(self._issuer_of(token))
+
+    def _all(self) -> list[TokenVerifier]:
+        # Those that a function would name are not known before it is asked.
+        otherwise = [] if self.otherwise is None else [self.otherwise]
+        return [*self._registered.values(), *otherwise]
 
     def _check_speaker(self, principal: Principal, owner: TokenVerifier | None) -> None:
         # Whoever answers for opaque tokens may name any issuer; one that has a verifier of its own
@@ -268,16 +299,10 @@ class ByIssuer:
             raise AuthServiceUnavailable(hint, reason="issuer_lookup_failed") from None
 
 
-# A copy costs less than a new one, which OpenSSL has to look up.
-_blank = sha256().copy
-
-
 def _digest(token: str) -> bytes:
     try:
-        made = _blank()
-        made.update(token.encode())
-        return made.digest()
-    except (AttributeError, UnicodeEncodeError):
+        return digest_of(token)
+    except InvalidToken:
         return b""  # no token has this digest; the parser says what is wrong with it
 
 

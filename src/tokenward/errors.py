@@ -32,7 +32,8 @@
 
 An error says four things. ``error`` and ``description`` go to the caller and never hold anything
 that came from outside; ``reason`` is a stable slug to count and branch on; ``hint`` is for the
-operator's log: what was expected, what came, what to do.
+operator's log: what was expected, what came, what to do. A refusal by Cloudflare Access has a
+``detail`` too, which is sent beside the two.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class AuthError(Exception):
     Args:
         hint: For logs and ``verify --explain``: what was expected, what came, what to do.
         reason: A stable slug that is finer than ``error``; the class has a default.
+
+    Attributes:
+        detail: A further fixed text for the caller, in the member ``detail`` of the answer.
     """
 
     status_code: int = 401
@@ -57,6 +61,7 @@ class AuthError(Exception):
     description: str = "The request is not authorized."
     reason: str = "unauthorized"
     hint: str = ""
+    detail: str | None = None
 
     def __init__(self, hint: str = "", *, reason: str | None = None) -> None:
         super().__init__()

@@ -98,6 +98,7 @@ class FetchedKeySet:
             checked = check_url(jwks_uri, what="jwks_uri")
             self._locate = lambda _deadline: checked
         self._transport = transport
+        self._timeout = timeout
         self._clock = clock
         self._fetched = fetched
         self._generations = itertools.count(1)
@@ -128,6 +129,10 @@ class FetchedKeySet:
     def fresh_until(self) -> float:
         """Until when `snapshot` only looks, in seconds since the epoch; ``-inf`` without keys."""
         return self._document.fresh_until
+
+    def deadline(self) -> float:
+        """Return when to give up what begins now, on the ``time.monotonic()`` scale."""
+        return time.monotonic() + self._timeout
 
     def snapshot(self, *, deadline: float | None = None) -> KeySnapshot:
         """Return the keys as they are, fetching them if need be.
@@ -192,6 +197,8 @@ class FetchedKeySet:
             AuthServiceUnavailable: There are no keys; or the token's is not among them, and they
                 could not be fetched again.
         """
+        # One for both fetches that there may be: of a set that is due, and for the key it lacks.
+        deadline = self.deadline() if deadline is None else deadline
         seen = self._document.begun
         snapshot = self.snapshot(deadline=deadline)
         try:

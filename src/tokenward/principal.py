@@ -47,22 +47,25 @@ class FrozenClaims(dict[str, Any]):
 
 def freeze(value: Any, *, _depth: int = 0) -> Any:
     """Return a deeply read-only copy: mappings become `FrozenClaims`, lists become tuples."""
-    # Exact types first: asking an abstract class about each leaf is most of a freeze.
+    # Exact types first: asking an abstract class about each leaf is most of a freeze, and a call
+    # for each leaf most of the rest.
     if type(value) in _LEAVES or isinstance(value, FrozenClaims):
         return value
     if _depth > _MAX_DEPTH:
         msg = f"claims are nested deeper than {_MAX_DEPTH} levels"
         raise ValueError(msg)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         # Names repeat in every token; interned, thousands of cached claims share them.
         return FrozenClaims(
             {
-                sys.intern(k) if type(k) is str else k: freeze(v, _depth=_depth + 1)
+                sys.intern(k) if type(k) is str else k: (
+                    v if type(v) in _LEAVES else freeze(v, _depth=_depth + 1)
+                )
                 for k, v in value.items()
             }
         )
     if isinstance(value, list | tuple):
-        return tuple(freeze(v, _depth=_depth + 1) for v in value)
+        return tuple([v if type(v) in _LEAVES else freeze(v, _depth=_depth + 1) for v in value])
     if isinstance(value, set | frozenset):
         return frozenset(freeze(v, _depth=_depth + 1) for v in value)
     return value
@@ -130,9 +133,13 @@ class Principal:
     is_anonymous: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scopes", _names(self.scopes, "scopes"))
-        object.__setattr__(self, "roles", _names(self.roles, "roles"))
-        object.__setattr__(self, "claims", freeze(self.claims))
+        # Verifiers hand over what is frozen already.
+        if type(self.scopes) is not frozenset:
+            object.__setattr__(self, "scopes", _names(self.scopes, "scopes"))
+        if type(self.roles) is not frozenset:
+            object.__setattr__(self, "roles", _names(self.roles, "roles"))
+        if type(self.claims) is not FrozenClaims:
+            object.__setattr__(self, "claims", freeze(self.claims))
 
     def __hash__(self) -> int:
         return hash((self.issuer, self.subject))

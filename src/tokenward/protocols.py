@@ -24,6 +24,13 @@ class TokenVerifier(Protocol):
 
     One that has nobody to ask for ``live`` decisions says so with an attribute
     ``serves_live = False``; without the attribute it is taken to have somebody.
+
+    Two more members are optional; an `Authenticator` looks for them where a request presents
+    nothing at all:
+
+    - ``absent(headers, peer, /, *, live=False)`` returns the `Principal` who sends such a request,
+      or ``None``: nobody. ``peer`` is the address of the other end of the connection, or ``None``.
+    - ``absent_detail`` is a fixed text for the member ``detail`` of the answer to nobody.
     """
 
     def verify(self, token: str, /, *, live: bool = False) -> Principal:
@@ -43,6 +50,12 @@ class TokenVerifier(Protocol):
 def serves_live(verifier: object) -> bool:
     """Tell whether a verifier can ask the issuer, as far as it says: see `TokenVerifier`."""
     return bool(getattr(verifier, "serves_live", True))
+
+
+def warm_up(verifier: object) -> bool:
+    """Have a verifier fetch what it needs, if it has a method for it; tell whether it has it."""
+    fetch: Callable[[], bool] | None = getattr(verifier, "warm_up", None)
+    return True if fetch is None else fetch()
 
 
 @runtime_checkable

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tokenward import _jose
-from tokenward.errors import InvalidSignature, InvalidToken
+from tokenward.errors import InvalidSignature, InvalidToken, TokenExpired
+from tokenward.jwks import JWKSVerifier
+from tokenward.testing import FakeClock
 
 PAYLOAD = (
     "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
@@ -80,6 +82,27 @@ def reason(token):
     return caught.value.reason
 
 
+EXP = CLAIMS["exp"]
+EXAMPLES = pytest.mark.parametrize(
+    ("token", "alg", "jwk"),
+    [(A1, "HS256", A1_KEY), (A2, "RS256", A2_KEY), (A3, "ES256", A3_KEY)],
+    ids=["a_1", "a_2", "a_3"],
+)
+
+
+def verified(token, alg, jwk, *, now=EXP - 1, **options):
+    """Verify a token as an application would, with the example's key and at its time."""
+    options = {"issuer": "joe", "audience": None} | options
+    verifier = JWKSVerifier(jwks={"keys": [jwk]}, algorithms=[alg], clock=FakeClock(now), **options)
+    return verifier.verify(token)
+
+
+def refused(*args, **options):
+    with pytest.raises(InvalidToken) as caught:
+        verified(*args, **options)
+    return caught.value.reason
+
+
 def header(text, payload=b"{}"):
     return f"{_jose.encode(text)}.{_jose.encode(payload)}.{_jose.encode(b's')}"
 
@@ -124,10 +147,77 @@ def test_5_2_a_signature_over_other_content_is_refused(token, jwk):
         claims(f"{first}.{_jose.encode(b'{}')}.{third}", jwk)
 
 
+@EXAMPLES
+def test_a_1_to_a_3_as_access_tokens(token, alg, jwk):
+    """The last thing that is looked for is missing: its claims name an issuer, and nobody else."""
+    assert "no_subject" == refused(token, alg, jwk)
+    assert "no_subject" == refused(token, alg, jwk, issuer=None, now=EXP + 29)
+
+
+@EXAMPLES
+def test_a_1_to_a_3_everything_else_is_asked_before_that(token, alg, jwk):
+    """Issuer, audience, time and signature, each of which refuses the example by itself."""
+    first, _, third = token.split(".")
+    later = _jose.encode(b'{"iss":"joe","exp":1300819380,"sub":"alice"}')
+
+    assert "unknown_issuer" == refused(token, alg, jwk, issuer="Joe")
+    assert "audience_mismatch" == refused(token, alg, jwk, audience="orders")
+    assert "claim_missing" == refused(token, alg, jwk, required=("exp", "iat"))
+    assert "bad_signature" == refused(f"{first}.{later}.{third}", alg, jwk)
+    with pytest.raises(TokenExpired):
+        verified(token, alg, jwk, now=EXP + 30)
+
+
+@EXAMPLES
+def test_a_1_to_a_3_the_key_of_another_example(token, alg, jwk):
+    """Each key verifies its own example only, whatever the allow-list."""
+    for others_alg, others in [("HS256", A1_KEY), ("RS256", A2_KEY), ("ES256", A3_KEY)]:
+        if others is not jwk:
+            assert "algorithm" == refused(token, others_alg, others)
+
+
+def test_a_4_as_an_access_token():
+    """Its payload is the word "Payload"."""
+    assert "malformed" == refused(A4, "ES512", A4_KEY)
+
+
+def test_a_5_unsecured_is_refused_with_every_key():
+    """As it stands, and with the signature of another example behind it."""
+    for alg, jwk in [("HS256", A1_KEY), ("RS256", A2_KEY), ("ES256", A3_KEY)]:
+        assert "algorithm" == refused(f"eyJhbGciOiJub25lIn0.{PAYLOAD}.", alg, jwk)
+        signature = A1.split(".")[2]
+        assert "algorithm" == refused(f"eyJhbGciOiJub25lIn0.{PAYLOAD}.{signature}", alg, jwk)
+
+
 def test_a_5_unsecured_is_refused():
     """The example of appendix A.5, ``alg`` none and an empty signature, is no token."""
     with pytest.raises(InvalidToken):
         _jose.parse(f"eyJhbGciOiJub25lIn0.{PAYLOAD}.")
+
+
+SIGNED_A6 = (
+    '{"protected":"eyJhbGciOiJSUzI1NiJ9","header":{"kid":"2010-12-29"},'
+    f'"signature":"{A2.split(".")[2]}"}}'
+)
+SIGNED_A7 = (
+    '"protected":"eyJhbGciOiJFUzI1NiJ9",'
+    '"header":{"kid":"e9bc097a-ce51-4036-9562-d2ade882db0d"},'
+    f'"signature":"{A3.split(".")[2]}"'
+)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f'{{"payload":"{PAYLOAD}","signatures":[{SIGNED_A6},{{{SIGNED_A7}}}]}}',
+        f'{{"payload":"{PAYLOAD}",{SIGNED_A7}}}',
+    ],
+    ids=["a_6_4", "a_7"],
+)
+def test_a_6_and_a_7_json_serializations_are_refused(document):
+    """The complete examples: general and flattened, with signatures that are good (A.2, A.3)."""
+    for alg, jwk in [("RS256", A2_KEY), ("ES256", A3_KEY)]:
+        assert "malformed" == refused(document, alg, jwk)
 
 
 def test_a_6_json_serialization_is_refused():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tokenward import _jose
 
@@ -14,6 +18,7 @@ EC = {
     "use": "enc",
     "kid": "1",
 }
+EC_D = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"
 RSA = {
     "kty": "RSA",
     "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx"
@@ -33,6 +38,36 @@ HMAC = {
     "kid": "HMAC key used in JWS spec Appendix A.1 example",
 }
 
+B = {
+    "kty": "RSA",
+    "use": "sig",
+    "kid": "1b94c",
+    "n": "vrjOfz9Ccdgx5nQudyhdoR17V-IubWMeOZCwX_jj0hgAsz2J_pqYW08PLbK_PdiVGKPrqzmDIsLI7sA25VEn"
+    "HU1uCLNwBuUiCO11_-7dYbsr4iJmG0Qu2j8DsVyT1azpJC_NG84Ty5KKthuCaPod7iI7w0LK9orSMhBEwwZD"
+    "CxTWq4aYWAchc8t-emd9qOvWtVMDC2BXksRngh6X5bUYLy6AyHKvj-nUy1wgzjYQDwHMTplCoLtU-o-8SNnZ"
+    "1tmRoGE9uJkBLdh5gFENabWnU5m1ZqZPdwS-qo-meMvVfJb6jJVWRpl2SUtCnYG2C32qvbWbjZ_jBPD5eunq"
+    "sIo1vQ",
+    "e": "AQAB",
+    "x5c": [
+        (
+            "MIIDQjCCAiqgAwIBAgIGATz/FuLiMA0GCSqGSIb3DQEBBQUAMGIxCzAJBgNVBAYTAlVTMQswCQYDVQQIEwJD"
+            "TzEPMA0GA1UEBxMGRGVudmVyMRwwGgYDVQQKExNQaW5nIElkZW50aXR5IENvcnAuMRcwFQYDVQQDEw5Ccmlh"
+            "biBDYW1wYmVsbDAeFw0xMzAyMjEyMzI5MTVaFw0xODA4MTQyMjI5MTVaMGIxCzAJBgNVBAYTAlVTMQswCQYD"
+            "VQQIEwJDTzEPMA0GA1UEBxMGRGVudmVyMRwwGgYDVQQKExNQaW5nIElkZW50aXR5IENvcnAuMRcwFQYDVQQD"
+            "Ew5CcmlhbiBDYW1wYmVsbDCCASIwDQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBAL64zn8/QnHYMeZ0Lnco"
+            "XaEde1fiLm1jHjmQsF/449IYALM9if6amFtPDy2yvz3YlRij66s5gyLCyO7ANuVRJx1NbgizcAblIgjtdf/u"
+            "3WG7K+IiZhtELto/A7Fck9Ws6SQvzRvOE8uSirYbgmj6He4iO8NCyvaK0jIQRMMGQwsU1quGmFgHIXPLfnpn"
+            "fajr1rVTAwtgV5LEZ4Iel+W1GC8ugMhyr4/p1MtcIM42EA8BzE6ZQqC7VPqPvEjZ2dbZkaBhPbiZAS3YeYBR"
+            "DWm1p1OZtWamT3cEvqqPpnjL1XyW+oyVVkaZdklLQp2Btgt9qr21m42f4wTw+Xrp6rCKNb0CAwEAATANBgkq"
+            "hkiG9w0BAQUFAAOCAQEAh8zGlfSlcI0o3rYDPBB07aXNswb4ECNIKG0CETTUxmXl9KUL+9gGlqCz5iWLOgWs"
+            "nrcKcY0vXPG9J1r9AqBNTqNgHq2G03X09266X5CpOe1zFo+Owb1zxtp3PehFdfQJ610CDLEaS9V9Rqp17hCy"
+            "ybEpOGVwe8fnk+fbEL2Bo3UPGrpsHzUoaGpDftmWssZkhpBJKVMJyf/RuP2SmmaIzmnw9JiSlYhzo4tpzd5r"
+            "FXhjRbg4zW9C+2qok+2+qDM1iJ684gPHMIY8aLWrdgQTxkumGmTqgawR+N5MDtdPTEQ0XfIBc2cJEUyMTY5M"
+            "PvACWpkA6SdS4xSvdXK3IVfOWA=="
+        )
+    ],
+}
+
 
 def reasons(*entries, **options):
     return [one.reason for one in _jose.parse_key_set({"keys": list(entries)}, **options).skipped]
@@ -47,9 +82,8 @@ def test_a_1_example_public_keys():
 
 def test_a_2_example_private_keys():
     """A private key in a set is skipped: whoever published it must replace it."""
-    d = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"
-    assert "private members" in reasons({**EC, "use": "sig", "d": d})[0]
-    assert "private members" in reasons({**RSA, "d": d})[0]
+    assert "private members" in reasons({**EC, "use": "sig", "d": EC_D})[0]
+    assert "private members" in reasons({**RSA, "d": EC_D})[0]
 
 
 def test_a_3_example_symmetric_keys():
@@ -57,6 +91,31 @@ def test_a_3_example_symmetric_keys():
     assert len(reasons(AES, HMAC)) == 2
     key_set = _jose.parse_key_set({"keys": [AES, HMAC]}, allow_symmetric=True)
     assert [key.kid for key in key_set.keys] == [HMAC["kid"]]
+
+
+def test_a_1_and_a_2_the_private_key_is_that_of_the_public_one():
+    """Whoever publishes A.2 publishes what signs for the key of A.1."""
+    private = ec.derive_private_key(
+        int.from_bytes(_jose.decode(EC_D.encode()), "big"), ec.SECP256R1()
+    )
+    numbers = private.public_key().public_numbers()
+
+    assert (EC["x"], EC["y"]) == tuple(
+        _jose.encode(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y)
+    )
+
+
+def test_b_the_certificate_is_not_looked_at():
+    """The key of the JWK is used, whatever is in ``x5c`` beside it: it expired in 2018."""
+    key = _jose.key_from_jwk(B)
+    assert "1b94c" == key.kid
+    without = {name: value for name, value in B.items() if name != "x5c"}
+    assert key.public == _jose.key_from_jwk(without).public
+
+    certificate = x509.load_der_x509_certificate(base64.b64decode(B["x5c"][0]))
+    assert key.public == certificate.public_key()
+    assert key.public == _jose.key_from_jwk({**B, "x5c": ["AAAA"]}).public
+    assert key.public != _jose.key_from_jwk({**B, "n": RSA["n"]}).public
 
 
 @pytest.mark.parametrize("kty", ["rsa", "DSA", "", None, 1, ["RSA"]])

@@ -1,4 +1,4 @@
-"""RFC 7519, JSON Web Token: its form. The claims are `ClaimsPolicy`'s."""
+"""RFC 7519, JSON Web Token: its form, and what an application makes of the examples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 
 from tokenward import _jose
 from tokenward.errors import InvalidToken
+from tokenward.jwks import JWKSVerifier
+from tokenward.testing import FakeClock
 
 KEY = {
     "kty": "oct",
@@ -17,6 +19,20 @@ PAYLOAD = (
 EXAMPLE = (
     f"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{PAYLOAD}"
     ".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+)
+
+ENCRYPTED = (
+    "eyJhbGciOiJSU0ExXzUiLCJlbmMiOiJBMTI4Q0JDLUhTMjU2In0."
+    "QR1Owv2ug2WyPBnbQrRARTeEk9kDO2w8qDcjiHnSJflSdv1iNqhWXaKH4MqAkQtM"
+    "oNfABIPJaZm0HaA415sv3aeuBWnD8J-Ui7Ah6cWafs3ZwwFKDFUUsWHSK-IPKxLG"
+    "TkND09XyjORj_CHAgOPJ-Sd8ONQRnJvWn_hXV1BNMHzUjPyYwEsRhDhzjAD26ima"
+    "sOTsgruobpYGoQcXUwFDn7moXPRfDE8-NoQX7N7ZYMmpUDkR-Cx9obNGwJQ3nM52"
+    "YCitxoQVPzjbl7WBuB7AohdBoZOdZ24WlN1lVIeh8v1K4krB8xgKvRU8kgFrEn_a"
+    "1rZgN5TiysnmzTROF869lQ."
+    "AxY8DCtDaGlsbGljb3RoZQ."
+    "MKOle7UQrG6nSxTLX6Mqwt0orbHvAKeWnDYvpIAeZ72deHxz3roJDXQyhxx0wKaM"
+    "HDjUEOKIwrtkHthpqEanSBNYHZgmNOV7sln1Eu9g3J8."
+    "fiK51VwhsxJ-siBMR-YFiA"
 )
 
 
@@ -37,6 +53,36 @@ def test_3_1_the_example():
         "exp": 1300819380,
         "http://example.com/is_root": True,
     }
+
+
+def refused(token, *, alg="HS256"):
+    """Return the reason for which a verifier that knows the key refuses a token."""
+    verifier = JWKSVerifier(
+        "joe",
+        audience=None,
+        jwks={"keys": [KEY]},
+        algorithms=[alg],
+        clock=FakeClock(1_300_819_379),
+    )
+    with pytest.raises(InvalidToken) as caught:
+        verifier.verify(token)
+    return caught.value.reason
+
+
+def test_3_1_the_example_as_an_access_token():
+    """Issuer, time and signature are good; the claims name nobody whose token it could be."""
+    assert "no_subject" == refused(EXAMPLE)
+
+
+def test_6_1_the_unsecured_example_as_an_access_token():
+    """With the key of the signed example, which has the same claims."""
+    assert "algorithm" == refused(f"eyJhbGciOiJub25lIn0.{PAYLOAD}.")
+
+
+def test_a_1_the_encrypted_example_is_refused():
+    """Five segments: a JWE (appendix A.1), as an access token too."""
+    assert "malformed" == reason(ENCRYPTED)
+    assert "malformed" == refused(ENCRYPTED)
 
 
 def test_6_1_the_unsecured_example_is_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from tokenward import _jose
@@ -23,6 +25,13 @@ KEY = {
 def test_3_1_the_example():
     """The thumbprint of the example key."""
     assert _jose.thumbprint(KEY) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+def test_3_1_the_example_step_by_step():
+    """The hash input of the example is its three members in this order, without white space."""
+    text = f'{{"e":"AQAB","kty":"RSA","n":"{KEY["n"]}"}}'
+
+    assert _jose.encode(hashlib.sha256(text.encode()).digest()) == _jose.thumbprint(KEY)
 
 
 def test_3_2_only_the_required_members_count():

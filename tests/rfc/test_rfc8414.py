@@ -12,11 +12,13 @@ from sites import Site, said
 from tokenward.client_auth import ClientSecretBasic, ClientSecretPost
 from tokenward.endpoints import Request, dispatch, routes
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
+from tokenward.jwks import JWKSVerifier
 from tokenward.keys import KeyRing
 from tokenward.metadata import IssuerMetadata, Metadata
 from tokenward.protocols import Response
 from tokenward.repositories import open_repositories
 from tokenward.service import AuthService
+from tokenward.tokens import create_access_token
 
 WELL_KNOWN = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]
 
@@ -263,6 +265,59 @@ def test_2_the_default_of_the_token_endpoint():
     )
     post = ClientSecretPost("a", "b")
     assert "client_auth_unsupported" == missed(metadata.endpoint, "token_endpoint", post).reason
+
+
+KEYS = KeyRing.generate()
+
+
+def ask(issuer, **pages):
+    """Verify a good token of an issuer's with the keys that its metadata leads to."""
+    site = Site(**pages)
+    token = create_access_token({"sub": "alice"}, keys=KEYS, issuer=issuer, audience="orders")
+    return JWKSVerifier(issuer, audience="orders", transport=site), token, site
+
+
+@pytest.mark.parametrize("issuer", ["https://example.com", "https://example.com/issuer1"])
+def test_2_jwks_uri_leads_to_the_keys(issuer):
+    """Used as it stands, on whatever host and path it is."""
+    keys = "https://keys.example.net/a/b?set=1"
+    place = issuer.replace(".com", ".com/.well-known/oauth-authorization-server")
+    document = {"issuer": issuer, "jwks_uri": keys}
+    verifier, token, site = ask(issuer, **{place: document, keys: KEYS.public_jwks()})
+
+    assert ("alice", issuer) == (verifier.verify(token).subject, verifier.verify(token).issuer)
+    assert [place, keys] == site.asked
+
+
+@pytest.mark.parametrize("named", ["https://example.com/", "https://EXAMPLE.com", "", None, ...])
+def test_3_3_keys_of_another_issuer_are_never_used(named):
+    """Nor asked for: the document is not the issuer's, so neither is what it names."""
+    keys = "https://example.com/jwks"
+    place = "https://example.com/.well-known/oauth-authorization-server"
+    document = {"jwks_uri": keys} | ({} if named is ... else {"issuer": named})
+    verifier, token, site = ask(
+        "https://example.com", **{place: document, keys: KEYS.public_jwks()}
+    )
+
+    assert "issuer_mismatch" == missed(verifier.verify, token).reason
+    assert [place] == site.asked
+
+
+@pytest.mark.parametrize(
+    "jwks_uri",
+    [
+        *("http://example.com/jwks", "https://10.0.0.1/jwks", "https://127.0.0.1/jwks", "/jwks"),
+        *("https://localhost/jwks", "https://u:p@example.com/jwks", "file:///jwks", "", None, 7),
+    ],
+)
+def test_2_jwks_uri_that_must_not_be_asked(jwks_uri):
+    """No https, a private place named by a public issuer, no URL: an outage, without asking."""
+    place = "https://example.com/.well-known/oauth-authorization-server"
+    document = {"issuer": "https://example.com", "jwks_uri": jwks_uri}
+    verifier, token, site = ask("https://example.com", **{place: document})
+    missed(verifier.verify, token)
+
+    assert [place] == site.asked
 
 
 class Certificate:

@@ -5,21 +5,16 @@ A test may hold its answers back, break them, kill it, start it again and exchan
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import time
-from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import jwt
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from oidc_keys import as_jwk, certificate_jwk, distinct, new_jwks, new_keys, pem
 
 SCRIPT = Path(__file__).with_name("oidc_provider") / "server.mjs"
 PEERS = Path(__file__).parents[2] / "build" / "peers"
@@ -28,10 +23,22 @@ NODE = PEERS / "bin" / "node"
 PATIENCE = 30.0
 
 AUDIENCE = "https://orders.example"
-"""Tokens for it are opaque; those for it with ``/signed`` at the end are JWTs."""
+"""Tokens for it are opaque."""
+
+SIGNED = AUDIENCE + "/signed"
+"""Tokens for it are JWTs; those for it with ``/`` and an algorithm at the end are signed so."""
 
 SIGNING = ("RS256", "PS256", "ES256", "EdDSA")
 """With what it can sign an answer, and check a client's assertion."""
+
+ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+"""With what it can sign an access token."""
+
+JWKS = "/jwks"
+"""The path of its keys."""
 
 JSON = "application/json"
 SIGNED_ANSWER = "application/token-introspection+jwt"
@@ -47,7 +54,7 @@ SECRETS = {
     **{f"signed-{alg}": "signed-secret" for alg in SIGNING},
 }
 LIVES = {"hasty": 2}
-"""How many seconds a client's tokens live; those of the others 600."""
+"""How many seconds a client's tokens live; those of the others 600, or a day if they are JWTs."""
 
 
 class OidcProvider:
@@ -71,11 +78,12 @@ class OidcProvider:
             "bound": authority.issue("bound.example"),
             "self-certified": authority.self_signed("self-certified.example"),
         }
-        keys = _new_keys()
-        self.keys = {alg: _pem(keys[alg]) for alg in SIGNING}
-        self.other_keys = {alg: _pem(key) for alg, key in _new_keys().items()}
-        self._client_keys = [_jwk(key, private=False) for key in _distinct(keys)]
-        self._keys = [_jwk(key) for key in _distinct(_new_keys())]
+        keys = new_keys()
+        self.keys = {alg: pem(keys[alg]) for alg in SIGNING}
+        self.other_keys = {alg: pem(key) for alg, key in new_keys().items()}
+        self._client_keys = [as_jwk(key, private=False) for key in distinct(keys)]
+        self._keys = new_jwks()
+        self._next = []
         self._server_cert = authority.issue("localhost", addresses=["127.0.0.1"])
         (self.folder / "records").mkdir()
         self._ports = {"port": 0, "tls_port": 0, "control_port": 0}
@@ -120,6 +128,10 @@ class OidcProvider:
     @property
     def token_endpoint(self):
         return f"{self.issuer}/token"
+
+    @property
+    def jwks_uri(self):
+        return self.issuer + JWKS
 
     @property
     def is_running(self):
@@ -169,11 +181,24 @@ class OidcProvider:
         self.kill()
         self.start()
 
+    def publish_next(self):
+        """Publish the keys that the next `rotate` will sign with, and sign as before."""
+        self._next = new_jwks()
+        self._take_keys()
+
     def rotate(self, *, keep):
-        """Sign with new keys from now on; with ``keep`` it still publishes the earlier ones."""
-        earlier = self._keys if keep else []
-        self._keys = [_jwk(key) for key in _distinct(_new_keys())] + earlier
-        self.restart()
+        """Sign with other keys from now on; with ``keep`` it still publishes the earlier ones.
+
+        It goes on running, or begins with them when it is started.
+        """
+        self._keys = (self._next or new_jwks()) + (self._keys if keep else [])
+        self._next = []
+        self._take_keys()
+
+    def _take_keys(self):
+        self._write_keys()
+        if self.is_running:
+            self._control("keys")
 
     # --- what a test does to it
 
@@ -211,9 +236,9 @@ class OidcProvider:
         form = {"grant_type": "client_credentials", "resource": audience, "scope": scope}
         return self._post(f"{root or self.issuer}/token", form, client_id).json()["access_token"]
 
-    def issue_bound(self):
+    def issue_bound(self, *, audience=AUDIENCE):
         """Return an access token that is good with a certificate only (RFC 8705, section 3)."""
-        form = {"grant_type": "client_credentials", "client_id": "bound", "resource": AUDIENCE}
+        form = {"grant_type": "client_credentials", "client_id": "bound", "resource": audience}
         certificate = self.certificates["bound"]
         response = self._session.post(
             f"{self.tls}/token",
@@ -224,6 +249,16 @@ class OidcProvider:
         )
         response.raise_for_status()
         return response.json()["access_token"]
+
+    def issue_id_token(self, client_id="caller", *, use="idtoken"):
+        """Return what it tells a client of who signed in, or with ``use="logout"`` of a logout.
+
+        Args:
+            client_id: The client, who is its audience.
+            use: ``idtoken`` (OpenID Connect Core, section 2) or ``logout`` (Back-Channel Logout,
+                section 2.4).
+        """
+        return self._control("id-token", client=client_id, use=use)
 
     def revoke(self, token, client_id="caller"):
         """Revoke a client's access token (RFC 7009)."""
@@ -260,19 +295,26 @@ class OidcProvider:
         return self._session.post(url, json=arguments, timeout=PATIENCE).json()
 
     def _settings(self, lifeline):
-        jwks = self.folder / "jwks.json"
-        jwks.write_text(json.dumps({"keys": self._keys}))
+        self._write_keys()
         cert, key = self._server_cert
         return {
             **self._ports,
             "audience": AUDIENCE,
             "clients": self._clients(),
-            "jwks": str(jwks),
+            "jwks": str(self._jwks),
             "lifeline": lifeline,
             "lives": LIVES,
             "records": str(self.folder / "records"),
             "tls": {"cert": cert, "key": key, "ca": self.authority.path},
         }
+
+    @property
+    def _jwks(self):
+        return self.folder / "jwks.json"
+
+    def _write_keys(self):
+        # It signs with the first that fits.
+        self._jwks.write_text(json.dumps({"keys": self._keys + self._next}))
 
     def _clients(self):
         clients = [
@@ -288,7 +330,7 @@ class OidcProvider:
         certified = {"tls_client_auth_subject_dn": "CN=certified.example"}
         bound = {"tls_client_auth_subject_dn": "CN=bound.example"}
         bound["tls_client_certificate_bound_access_tokens"] = True
-        self_signed = [_certificate_jwk(self.certificates["self-certified"][0])]
+        self_signed = [certificate_jwk(self.certificates["self-certified"][0])]
         return [
             *clients,
             _client("keyed", "private_key_jwt", jwks={"keys": self._client_keys}),
@@ -308,50 +350,3 @@ def _client(client_id, method, **metadata):
         "scope": "read",
         **metadata,
     }
-
-
-def _new_keys():
-    # One RSA key for both of its algorithms: no "alg" in its JWK says which.
-    rsa_key = rsa.generate_private_key(65537, 2048)
-    return {
-        "RS256": rsa_key,
-        "PS256": rsa_key,
-        "ES256": ec.generate_private_key(ec.SECP256R1()),
-        "EdDSA": ed25519.Ed25519PrivateKey.generate(),
-    }
-
-
-def _distinct(keys):
-    return list(dict.fromkeys(keys.values()))
-
-
-def _pem(key):
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def _jwk(key, *, private=True):
-    shown = key if private else key.public_key()
-    if isinstance(key, rsa.RSAPrivateKey):
-        jwk = RSAAlgorithm.to_jwk(shown, as_dict=True)
-    elif isinstance(key, ec.EllipticCurvePrivateKey):
-        jwk = ECAlgorithm.to_jwk(shown, as_dict=True)
-    else:
-        jwk = OKPAlgorithm.to_jwk(shown, as_dict=True)
-    jwk.pop("key_ops", None)
-    der = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return {**jwk, "use": "sig", "kid": sha256(der).hexdigest()[:16]}
-
-
-def _certificate_jwk(path):
-    certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
-    der = certificate.public_bytes(serialization.Encoding.DER)
-    thumbprint = base64.urlsafe_b64encode(sha256(der).digest()).rstrip(b"=").decode()
-    jwk = ECAlgorithm.to_jwk(certificate.public_key(), as_dict=True)
-    x5c = [base64.b64encode(der).decode()]
-    return {**jwk, "use": "sig", "x5c": x5c, "x5t#S256": thumbprint}

@@ -9,6 +9,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import requests
+
+from tokenward import InvalidToken
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,16 +153,66 @@ def test_every_row_has_a_module(benchmarks):
 @pytest.mark.parametrize(
     ("row", "bars"),
     [
-        ("cached_verify", [1.3, None, None, None]),
+        ("cached_verify", [1.3, 1.3, None, None, None]),
         ("new_token", [0.6, None]),
         ("cold_token", [1, 1.5, 1, 1.5, 1, 1.5, None]),
+        ("first_verify", [0.45, 0.62, 0.8, 0.86, None]),
+        ("long_token", [2, None]),
     ],
 )
-def test_a_row_of_introspection_runs(benchmarks, nowhere, row, bars):
+def test_a_row_with_peers_runs(benchmarks, nowhere, row, bars):
     """One round of each: every figure but the peers' is there, beside its bar."""
     results = benchmarks(f"rows.{row}").measure(benchmarks("harness").Effort(0), made=nowhere)
     assert bars == [result.bar for result in results]
     assert [False] * (len(bars) - 1) + [True] == [result.figure is None for result in results]
+
+
+def test_one_fetch_is_counted_however_many_keys_are_named(benchmarks, nowhere):
+    """The verifier of the row fetches its keys once, and good tokens are timed meanwhile."""
+    effort = benchmarks("harness").Effort(0)
+    fetches, p99, peers = benchmarks("rows.unknown_kids").measure(effort, made=nowhere)
+    assert ("200 unknown kids: fetches", 1, 1) == (fetches.row, fetches.figure, fetches.bar)
+    assert 0 < p99.figure < 100
+    assert peers.figure is None
+
+
+def test_the_row_of_many_issuers_runs(benchmarks):
+    """Every issuer weighs something, and each of its tokens is verified."""
+    measure = benchmarks("rows.many_issuers").measure
+    hits, weight = measure(benchmarks("harness").Effort(0), issuers=5)
+    assert ("5 issuers, cached verify", "5 issuers: an issuer") == (hits.row, weight.row)
+    assert hits.figure > 0
+    assert 1 < weight.figure < 100
+
+
+def test_documents_are_served_and_counted(benchmarks):
+    """Each fetch counts, and publishing does not."""
+    with benchmarks("upstream").running() as upstream:
+        url = upstream.publish({"keys": []})
+        assert 0 == upstream.calls()
+        assert {"keys": []} == requests.get(url, timeout=5).json()
+        assert 1 == upstream.calls()
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("characters", [800, 5_000])
+def test_a_signed_token_has_its_length(benchmarks, algorithm, characters):
+    """Whatever the signature takes of it; and it is one that is accepted."""
+    signed = benchmarks("signed")
+    by = signed.signer(algorithm)
+    token = by.token(characters=characters)
+    assert characters == pytest.approx(len(token), abs=3)
+    assert signed.ISSUER == signed.pinned_verifier(by).verify(token).issuer
+    assert signed.ISSUER == signed.pyjwt_decode(by)(token)["iss"]
+
+
+def test_a_signed_token_may_name_another_key(benchmarks):
+    """Then its own is not found."""
+    signed = benchmarks("signed")
+    by = signed.signer("ES256")
+    with pytest.raises(InvalidToken) as refused:
+        signed.pinned_verifier(by).verify(by.token(kid="key-1"))
+    assert "unknown_key" == refused.value.reason
 
 
 def test_calls_for_one_cold_token_are_counted(benchmarks):

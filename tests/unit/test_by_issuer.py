@@ -420,3 +420,59 @@ def test_a_server_that_may_name_anybody_names_nobody_elses_people():
             decide("theirs")
         assert "unknown_issuer" == caught.value.reason
     assert verifier.serves_live
+
+
+class Warm(Recorder):
+    """A verifier that has something to fetch, and may know who presents nothing."""
+
+    def __init__(self, name, *, able=True, somebody=None, detail=None):
+        super().__init__(name)
+        self.able = able
+        self.somebody = somebody
+        self.absent_detail = detail
+        self.warmed = 0
+        self.asked = []
+
+    def warm_up(self):
+        self.warmed += 1
+        return self.able
+
+    def absent(self, headers, peer, /, *, live=False):
+        self.asked.append((headers, peer, live))
+        return self.somebody
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"), [((True, True), True), ((False, True), False), ((True, False), False)]
+)
+def test_all_are_warmed_up(one, able, expected):
+    """Also after one that could not be; who has nothing to fetch is ready."""
+    first, second = (Warm(str(n), able=it) for n, it in enumerate(able))
+    routed = ByIssuer({ONE: first, TWO: one}, otherwise=Unreserved(second, frozenset()))
+    assert expected == routed.warm_up()
+    assert (1, 1) == (first.warmed, second.warmed)
+
+
+def test_a_function_is_not_asked_whom_to_warm_up(one):
+    """Nobody can say for which issuers."""
+    registry = Registry({ONE: one})
+    assert ByIssuer(registry).warm_up()
+    assert [] == registry.asked
+
+
+def test_a_verifier_may_know_who_presents_nothing(one):
+    """The first that does; the others are not asked."""
+    nobody, somebody = Warm("nobody"), Warm("x", somebody=Principal("dev"), detail="told")
+    last = Warm("y", somebody=Principal("other"), detail="other")
+    routed = ByIssuer({"https://0.example": one, ONE: nobody, TWO: somebody}, otherwise=last)
+    headers = {}
+    assert somebody.somebody is routed.absent(headers, "127.0.0.1", live=True)
+    assert [(headers, "127.0.0.1", True)] == nobody.asked == somebody.asked
+    assert [] == last.asked
+    assert "told" == routed.absent_detail
+
+
+def test_mostly_nobody_knows(routed):
+    """Then nothing is said of it either."""
+    assert routed.absent({}, "127.0.0.1") is None
+    assert routed.absent_detail is None

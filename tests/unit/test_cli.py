@@ -676,7 +676,7 @@ class TestExplain:
 
 class TestDoctor:
     def test_without_a_configuration_it_says_how_to_write_one(self, run, folder):
-        """What it shows can be pasted: both halves parse and are right."""
+        """What it shows can be pasted: each part parses and is right."""
         status, out, err = run("doctor")
         assert (2, "") == (status, out)
         blocks = [
@@ -684,7 +684,7 @@ class TestDoctor:
             for block in err.split("\n\n")
             if block.startswith("    ")
         ]
-        assert 2 == len(blocks)
+        assert 3 == len(blocks)
         (folder / "client.secret").write_text(SECRET, "utf-8")
         for block in blocks:
             text = block.replace('"client.secret"', f'"{folder}/client.secret"')

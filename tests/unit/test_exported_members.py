@@ -18,8 +18,9 @@ ROOT = Path(tokenward.__file__)
 CONTRACT = {
     *("ANONYMOUS", "Authentication", "Authenticator", "ClaimsPolicy", "Credential", "Principal"),
     *("error_response", "TokenVerifier", "IntrospectionClient", "IntrospectionVerifier"),
-    *("LocalVerifier", "ByIssuer", "ClientSecretBasic", "ClientSecretPost", "BearerAuth"),
-    *("PrivateKeyJWT", "MutualTLS", "ClientCredentials"),
+    *("LocalVerifier", "JWKSVerifier", "ByIssuer", "CloudflareAccess"),
+    *("ClientSecretBasic", "ClientSecretPost", "BearerAuth", "PrivateKeyJWT", "MutualTLS"),
+    "ClientCredentials",
     *("AuthService", "AuthServiceClient", "KeyRing", "UserRepository", "TokenRepository"),
     *("RegisterRequest", "LoginRequest", "LoginResponse", "LogoutResponse", "PublicUser"),
     *("IntrospectRequest", "IntrospectResponse", "TokenPayload", "User"),
@@ -160,6 +161,8 @@ def test_importing_the_root_loads_nothing():
         ("IntrospectionClient, IntrospectionVerifier", {"requests", "urllib3"}),
         ("ByIssuer", {"jwt", "cryptography"}),
         ("LocalVerifier", {"jwt", "cryptography"}),
+        ("JWKSVerifier", {"jwt", "cryptography", "requests", "urllib3"}),
+        ("CloudflareAccess", {"jwt", "cryptography", "requests", "urllib3"}),
     ],
     ids=lambda v: v.partition(",")[0] if isinstance(v, str) else "",
 )

@@ -208,6 +208,8 @@ def test_only_objects(text):
         '{"a":tru}',
         "\xa0{}",
         "\x0c{}",
+        "{}\xa0",
+        "{}\x0b",
     ],
 )
 def test_what_is_nearly_json(text):

@@ -1,6 +1,7 @@
 """`FetchedKeySet`: keys of an issuer, fetched and kept fresh (RULES 3, 15, 16, 17)."""
 
 import logging
+import threading
 import time
 
 import pytest
@@ -523,3 +524,100 @@ def test_any_document_verifies_nothing_or_is_an_outage(document):
             use()
         except AuthError as error:
             assert isinstance(error, AuthServiceUnavailable | InvalidToken)  # noqa: PT017
+
+
+# --- for those who look without asking
+
+
+def test_the_keys_in_use_without_a_call(site, keys, clock):
+    """None before the first; the same object as long as the keys are the same."""
+    assert (None, None, float("-inf")) == (keys.in_use, keys.known, keys.fresh_until)
+    check(keys, OLD)
+    first = keys.in_use
+    assert (first, clock() + 840) == (keys.snapshot().key_set, keys.fresh_until)
+    keys.refresh()
+    assert first is keys.in_use
+    site[URL] = published(NEW)
+    check(keys, NEW)
+    assert keys.in_use is keys.known.key_set is keys.key_set()
+    assert first is not keys.in_use
+    site[URL] = down()
+    outage(keys.refresh)
+
+    assert keys.in_use is keys.known.key_set
+
+
+def test_keys_that_are_gone_are_not_known(site, keys, clock):
+    """However they were in use once; those that come after are others, also if they are alike."""
+    check(keys, OLD)
+    before = keys.in_use
+    clock.advance(4_500)
+    assert keys.known is None
+    check(keys, OLD)
+
+    assert before is not keys.in_use
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_one_deadline_for_two_fetches(site, clock, failing):
+    """Of a set that is due, and for the key it lacks: the second one gets what is left."""
+    begun = []
+    keys = FetchedKeySet(URL, transport=site, clock=clock, timeout=2)
+    check(keys, OLD)
+    clock.advance(850)
+
+    def slow():
+        begun.append(time.monotonic())
+        threading.Event().wait(0.05)
+        return down() if failing or len(begun) == 1 else published(NEW)
+
+    site[URL] = slow
+    site.deadlines.clear()
+    if failing:
+        outage(check, keys, NEW)
+    else:
+        check(keys, NEW)
+
+    assert 2 == len(begun) == len(site.deadlines)
+    assert max(site.deadlines) <= begun[0] + 2
+    assert time.monotonic() + 1.9 < keys.deadline() <= time.monotonic() + 2
+
+
+def test_whoever_wants_to_know_is_told_of_each_fetch(site, clock):
+    """How it ended, and how long it took; what asked nobody says why."""
+    told = []
+    outages = []
+
+    def find(_deadline):
+        if outages:
+            raise outages.pop()
+        return URL
+
+    keys = FetchedKeySet(find, transport=site, clock=clock, fetched=lambda *how: told.append(how))
+    keys.refresh()
+    for page in (down("deadline"), said({"keys": []}), said(b"")):
+        site[URL] = page
+        outage(keys.refresh)
+    outages.append(down("issuer_mismatch"))
+    outage(keys.refresh)
+
+    def killed():
+        raise SystemExit
+
+    site[URL] = killed
+    with pytest.raises(SystemExit):
+        keys.refresh()
+
+    assert [
+        *("ok", "deadline", "no_usable_key", "bad_response", "issuer_mismatch", "interrupted"),
+    ] == [how for how, _ in told]
+    assert all(0 <= seconds < 20 for _, seconds in told)
+
+
+def test_what_is_skipped_is_named(site, keys):
+    """By position, kid and reason, for whoever shows a set."""
+    site[URL] = published(JUNK[0], OLD, "key")
+
+    assert [(0, OTHER.kid, "use is enc, not sig"), (2, None, "not an object")] == [
+        tuple(skipped) for skipped in keys.key_set().skipped
+    ]

@@ -184,15 +184,23 @@ def test_freezing_twice_copies_once():
     assert claims is freeze(claims) is Principal("u1", claims=claims).claims
 
 
-def test_freezing_refuses_what_would_not_end():
+@pytest.mark.parametrize("wrap", [lambda inner: {"a": inner}, lambda inner: [inner]])
+def test_freezing_refuses_what_would_not_end(wrap):
     """Claims nested deeper than any token's are refused, not recursed into."""
     deep = {}
-    inner = deep
     for _ in range(100):
-        inner["a"] = inner = {}
+        deep = wrap(deep)
 
     with pytest.raises(ValueError, match="nested deeper"):
         freeze(deep)
+
+
+def test_frozen_claims_share_their_names():
+    """Thousands of cached tokens say the same names, which are kept once."""
+    one, other = (freeze(json.loads('{"a_name": {"of_a": 1}}')) for _ in range(2))
+
+    assert next(iter(one)) is next(iter(other))
+    assert next(iter(one["a_name"])) is next(iter(other["a_name"]))
 
 
 def test_thawing_sorts_sets():

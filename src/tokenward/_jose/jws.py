@@ -70,7 +70,8 @@ def parse(
     if len(token) > max_bytes:
         hint = f"the token has {len(token)} bytes; at most {max_bytes} are looked at"
         raise InvalidToken(hint, reason="too_large")
-    segments = token.encode("ascii").split(b".", _JWE_SEGMENTS)
+    octets = token.encode("ascii")
+    segments = octets.split(b".", _JWE_SEGMENTS)
     if len(segments) != _SEGMENTS:
         what = "an encrypted token" if len(segments) == _JWE_SEGMENTS else "not a signed token"
         raise _malformed(f"{what}: a JWT in compact form has three segments")
@@ -83,7 +84,7 @@ def parse(
         raise _malformed(f"a segment of the token cannot be read: {error}") from None
     if not signature:
         raise _malformed("the token has no signature")
-    signing_input = token[: -len(third) - 1].encode("ascii")
+    signing_input = octets[: -len(third) - 1]
     return Unverified(header, claims, alg, kid, signing_input, signature)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Final, NamedTuple
 
 from tokenward._jose.jwk import JWKError, Key, key_from_jwk
@@ -29,15 +30,17 @@ class KeySet:
         skipped: What else the document held.
     """
 
-    __slots__ = ("_by_kid", "keys", "skipped")
+    __slots__ = ("_fitting", "_kids", "keys", "skipped")
 
     def __init__(self, keys: Iterable[Key], skipped: Iterable[Skipped] = ()) -> None:
         self.keys = tuple(keys)
         self.skipped = tuple(skipped)
-        self._by_kid: dict[str, list[Key]] = {}
+        self._kids = frozenset(key.kid for key in self.keys)
+        # By what a header says: a token without a kid may mean any of them.
+        self._fitting: dict[tuple[str, str | None], list[Key]] = {}
         for key in self.keys:
-            if key.kid is not None:
-                self._by_kid.setdefault(key.kid, []).append(key)
+            for header in product(key.algorithms, {key.kid, None}):
+                self._fitting.setdefault(header, []).append(key)
 
     def __repr__(self) -> str:
         return f"KeySet(keys={len(self.keys)}, skipped={len(self.skipped)})"
@@ -53,15 +56,14 @@ class KeySet:
             InvalidToken: ``unknown_key``: none has this ``kid``, or none fits. ``algorithm``: the
                 key is there and is for another algorithm. ``ambiguous_key``: several fit.
         """
-        named: Iterable[Key] = self.keys if kid is None else self._by_kid.get(kid, ())
-        fitting = [key for key in named if alg in key.algorithms]
+        fitting = self._fitting.get((alg, kid), ())
         if len(fitting) == 1:
             return fitting[0]
         what = "without a kid" if kid is None else f"with the kid {shown(kid)!r}"
         if fitting:
             hint = f"{len(fitting)} keys fit an {alg} token {what}; the issuer must name one"
             raise InvalidToken(hint, reason="ambiguous_key")
-        if kid is not None and kid in self._by_kid:
+        if kid is not None and kid in self._kids:
             hint = f"the key {what} is not for {alg}, which the token's header says"
             raise InvalidToken(hint, reason="algorithm")
         hint = f"none of {len(self.keys)} keys fits an {alg} token {what}"

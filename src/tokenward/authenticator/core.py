@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from tokenward._log import OncePerMinute
 from tokenward.authenticator.rules import SAFE_METHODS, Origins, PublicPaths
 from tokenward.authenticator.sources import EnvironHeaders, authorization
-from tokenward.bearer import check_realm, read_bearer, refuse_query_token
+from tokenward.bearer import check_realm, error_response, read_bearer, refuse_query_token
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -19,10 +20,11 @@ from tokenward.errors import (
     InvalidToken,
     NotAuthenticated,
 )
-from tokenward.protocols import serves_live
+from tokenward.protocols import serves_live, warm_up
 
 if TYPE_CHECKING:
     from tokenward.authenticator.sources import Source
+    from tokenward.bearer import ErrorResponse
     from tokenward.principal import Principal
     from tokenward.protocols import Headers, TokenVerifier
 
@@ -142,7 +144,7 @@ class Authenticator:
         *,
         method: str = "GET",
         query: str = "",
-        peer: str | None = None,  # noqa: ARG002 - for credentials that depend on the peer
+        peer: str | None = None,
         live: bool = False,
     ) -> Authentication:
         """Decide who sends this request.
@@ -152,7 +154,8 @@ class Authenticator:
             method: The request's method, as sent: no override header counts.
             query: The raw query string; a token in it, beside one in ``Authorization``, is
                 refused. It is never taken from there.
-            peer: The address of the other end of the connection.
+            peer: The address of the other end of the connection, for a verifier that knows
+                somebody where nothing is presented: see `TokenVerifier`.
             live: Take no cached decision; ask the issuer.
 
         Raises:
@@ -173,7 +176,7 @@ class Authenticator:
             except AuthError as error:
                 _refuse(credential, error)
             return Authentication(principal, credential)
-        raise NotAuthenticated
+        return self._unpresented(headers, method, peer, live=live)
 
     def authenticate_environ(
         self, environ: Mapping[str, Any], *, live: bool = False
@@ -205,7 +208,7 @@ class Authenticator:
         *,
         method: str = "GET",
         query: str = "",
-        peer: str | None = None,  # noqa: ARG002 - as in authenticate
+        peer: str | None = None,
     ) -> Authentication | None:
         """Decide without any I/O, or return ``None`` where that takes some.
 
@@ -227,7 +230,7 @@ class Authenticator:
             except AuthError as error:
                 _refuse(credential, error)
             return Authentication(principal, credential)
-        raise NotAuthenticated
+        return self._unpresented(headers, method, peer)
 
     def presented(self, headers: Headers, *, query: str = "") -> Credential | None:
         """Return the credential that decides a request, with nothing verified yet.
@@ -259,6 +262,28 @@ class Authenticator:
         """
         self._origins.check(headers)
 
+    def error_response(self, error: BaseException) -> ErrorResponse:
+        """Return the HTTP answer for ``error`` here; see `tokenward.error_response`.
+
+        It names this realm; whoever presents nothing is told what the verifiers want them told.
+        """
+        if isinstance(error, NotAuthenticated) and error.detail is None:
+            error = self._told(copy.copy(error))
+        return error_response(error, realm=self.realm)
+
+    def warm_up(self) -> bool:
+        """Have every verifier that can fetch what it needs now; the first request need not wait.
+
+        For the start of a process, or of gunicorn's ``--preload``. Never raises: a server that is
+        down stops no start-up.
+
+        Returns:
+            Whether every one of them has it.
+        """
+        able = {id(c.verifier): c.verifier for c in self.credentials}.values()
+        warmed = [warm_up(verifier) for verifier in able]
+        return all(warmed)
+
     @property
     def serves_live(self) -> bool:
         """Whether every credential's verifier can take a ``live`` decision."""
@@ -271,6 +296,30 @@ class Authenticator:
     def with_credentials(self, *credentials: Credential) -> Authenticator:
         """Return an authenticator with the same realm and rules, and these credentials."""
         return Authenticator(*credentials, **self._options)
+
+    def _unpresented(
+        self, headers: Headers, method: str, peer: str | None, *, live: bool = False
+    ) -> Authentication:
+        for credential in self.credentials:
+            absent = getattr(credential.verifier, "absent", None)
+            if absent is None:
+                continue
+            try:
+                principal: Principal | None = absent(headers, peer, live=live)
+                if principal is None:
+                    continue
+                _somebody(principal)
+                if credential.ambient:
+                    self._check_site(principal, method, headers)
+            except AuthError as error:
+                _refuse(credential, error)
+            return Authentication(principal, credential)
+        raise self._told(NotAuthenticated())
+
+    def _told(self, nobody: NotAuthenticated) -> NotAuthenticated:
+        details = (getattr(c.verifier, "absent_detail", None) for c in self.credentials)
+        nobody.detail = next((detail for detail in details if detail is not None), None)
+        return nobody
 
     def _check_site(self, principal: Principal, method: str, headers: Headers) -> None:
         # A service token is in no browser.

@@ -6,7 +6,7 @@ A source says what was *presented* there. Whether it is any good is the verifier
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -172,6 +172,12 @@ class EnvironHeaders:
     def get(self, name: str, /) -> str | None:
         """Return the header's value, or ``None``."""
         return self._environ.get(_environ_key(name))
+
+    def keys(self) -> Iterator[str]:
+        """Iterate over the names of the headers that are there."""
+        for key in self._environ:
+            if key.startswith("HTTP_"):
+                yield key[5:].replace("_", "-").title()
 
 
 @lru_cache(maxsize=256)

@@ -125,14 +125,14 @@ class ClaimsPolicy:
         a key fetch.
         """
         self._check_times(claims, now)
-        for name in self.required:
-            if claims.get(name) is None:
-                hint = f"the claim {name!r} is required and is missing"
-                raise InvalidClaim(name, "present", None, hint, reason="claim_missing")
         if self.issuer is not None:
             self._check_issuer(claims.get("iss"))
         if self.audience is not None:
             self._check_audience(claims)
+        for name in self.required:
+            if claims.get(name) is None:
+                hint = f"the claim {name!r} is required and is missing"
+                raise InvalidClaim(name, "present", None, hint, reason="claim_missing")
         if claims.get("cnf") is not None:
             hint = "the token is bound to a key (cnf), and this verifier cannot check the binding"
             raise InvalidClaim("cnf", None, claims["cnf"], hint, reason="sender_constrained")

@@ -32,7 +32,7 @@ def subject_of(claims: Mapping[str, Any]) -> tuple[Literal["user", "client", "se
     client_id = text_at(claims, *CLIENT_CLAIMS)
     subject = text_at(claims, "sub")
     if subject is not None:
-        return ("client" if subject == client_id else "user"), subject
+        return ("client" if _is_program(claims, subject, client_id) else "user"), subject
     # A username says that a person granted this; taking the client for the subject would make
     # all people who use that client one (some servers name no sub for either).
     username = text_at(claims, *USERNAME_CLAIMS)
@@ -45,6 +45,18 @@ def subject_of(claims: Mapping[str, Any]) -> tuple[Literal["user", "client", "se
         return "service", f"service:{common_name}"
     hint = "the claims name nobody: no sub, client_id, common_name or username"
     raise InvalidToken(hint, reason="no_subject")
+
+
+def _is_program(claims: Mapping[str, Any], subject: str, client_id: str | None) -> bool:
+    """Tell whether a client speaks for itself; providers have a subject of their own for that."""
+    if client_id is None:
+        return False
+    if subject == client_id:
+        return True  # RFC 9068, section 2.2
+    if claims.get("gty") == "client-credentials" or claims.get("idtyp") == "app":
+        return True  # Auth0; Microsoft Entra ID
+    name = claims.get("preferred_username")
+    return isinstance(name, str) and name == "service-account-" + client_id  # Keycloak
 
 
 def text_at(claims: Mapping[str, Any], *names: str) -> str | None:

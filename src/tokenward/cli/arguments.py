@@ -63,6 +63,13 @@ def _parser() -> Parser:
         metavar="ISSUER",
         help="an authorization server that is not configured yet, by its https URL",
     )
+
+    jwks = command(commands, "jwks", actions.jwks)
+    jwks.add_argument(
+        "url",
+        metavar="URL",
+        help="of a JWK Set, of an issuer, or of an issuer's metadata; by https",
+    )
     arguments.groups(commands, configured=_config)
     return parser
 

@@ -11,7 +11,9 @@ is something to say along the way it goes to an `Output`.
 `users`      the people in it
 `keys`       the signing keys in it
 `tokens`     issuing a token, asking about one
-`explain`    why a token is accepted or refused, check by check; the checks are in `steps`
+`explain`    why a token is accepted or refused, check by check; the checks are in `steps`, whose
+             they are in `routing`, what to do about a refusal in `advice`
+`published`  the keys that an issuer publishes; what was told along the way is in a `witness`
 `doctor`     whether everything that the configuration names is there and works
 `demo`       the example applications, running on this machine, each held by a `tether`
 `line`       what a person types, in each of the programs that call these functions

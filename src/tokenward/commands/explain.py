@@ -11,13 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tokenward.by_issuer import ByIssuer, Unreserved
+from tokenward.by_issuer import Unreserved
 from tokenward.commands import steps
+from tokenward.commands.advice import of_refusal
+from tokenward.commands.routing import place_of
 from tokenward.commands.setup import service_section
-from tokenward.config import Shared, build_authenticator, build_service
-from tokenward.config.settings import IntrospectionEntry, LocalEntry
-from tokenward.errors import AuthError, ConfigurationError, InvalidClaim
+from tokenward.config.settings import (
+    CloudflareEntry,
+    CustomEntry,
+    IntrospectionEntry,
+    JWKSEntry,
+    LocalEntry,
+    SharedSecretEntry,
+)
+from tokenward.errors import AuthError, InvalidClaim
 from tokenward.introspection import IntrospectionVerifier
+from tokenward.jwks import JWKSVerifier
 
 if TYPE_CHECKING:
     from tokenward.commands.steps import Step
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     from tokenward.protocols import TokenVerifier
     from tokenward.service import AuthService
 
+_SIGNED = (JWKSEntry, SharedSecretEntry, CloudflareEntry)
 Outcome = Literal["ok", "failed", "not made"]
 
 
@@ -55,93 +65,116 @@ class Explanation:
         verifier: Who decided.
         checks: In the order in which they are made.
         verdict: Who the token speaks for; or why it is refused, or why nobody could decide.
+        advice: What to do about a refusal, beside what its hint says.
     """
 
     verifier: str
     checks: tuple[Check, ...]
     verdict: Principal | AuthError
+    advice: str = ""
 
 
 def verify(settings: Settings, token: str) -> Principal:
-    """Return who a token speaks for, by the first configured credential.
+    """Return who a token speaks for, by the configured credential that it belongs to.
 
-    A configuration that has only a ``service`` section verifies that service's own tokens.
+    That is one of those at the place in a request where tokens of its issuer are read; of an
+    unknown issuer, at the first place. A configuration that has only a ``service`` section verifies
+    that service's own tokens.
 
     Raises:
         AuthError: The token is refused, or nobody could decide.
         ConfigurationError: There is nothing to verify a token with, or it cannot be built.
     """
-    return _verifier(settings, _service(settings)).verify(token)
+    return place_of(settings, token).verifier.verify(token)
 
 
 def explain(settings: Settings, token: str) -> Explanation:
     """Verify a token as `verify` does, and say how each check went.
 
-    An ``introspection`` endpoint is asked itself, once; what caches hold is not looked at.
+    An ``introspection`` endpoint is asked itself, once; keys are fetched; what caches hold is not
+    looked at.
 
     Raises:
         ConfigurationError: There is nothing to verify a token with, or it cannot be built.
     """
-    service = _service(settings)
-    verifier = _verifier(settings, service)
-    entries = _entries(settings)
-    checks: tuple[Check, ...] = ()
-    if isinstance(verifier, ByIssuer):
-        registered = " or ".join(repr(i) for i in _issuers(entries, service))
-        try:
-            verifier = verifier.verifier_for(token)
-        except AuthError as error:
-            refused = Check("route", "failed", f"a token of {registered}", error.hint)
-            return Explanation("ByIssuer", (refused,), error)
-        checks = (Check("route", "ok", f"a token of {registered}", "one"),)
+    place = place_of(settings, token)
+    header = steps.header_in(token)
+    registered = [repr(issuer) for issuer in place.issuers if issuer is not None]
+    expected = f"a token of {' or '.join(registered)}"
+    try:
+        verifier, entry = place.decider(token)
+    except AuthError as error:
+        refused = Check("route", "failed", expected, error.hint)
+        return Explanation("ByIssuer", (refused,), error, of_refusal(error, token, header))
+    routed: tuple[Check, ...] = ()
+    if verifier is not place.verifier:
+        at = next(n for n, other in enumerate(settings.credentials) if other is entry)
+        got = f"one, for credentials[{at}] ({entry.type})"
+        routed = (Check("route", "ok", expected, got),)
+    name, made, verdict = _examined(verifier, entry, settings, place.service, token)
+    if place.several:
+        name += f", in {entry.source}"
+    advice = ""
+    if isinstance(verdict, AuthError) and isinstance(entry, _SIGNED):
+        advice = of_refusal(verdict, token, header)
+    return Explanation(name, (*routed, *_judged(made, verdict)), verdict, advice)
+
+
+_Examined = tuple[str, list["Step"], "Principal | AuthError"]
+
+
+def _examined(
+    verifier: TokenVerifier,
+    entry: CredentialEntry,
+    settings: Settings,
+    service: AuthService | None,
+    token: str,
+) -> _Examined:
+    """Verify ``token`` by one entry; return who decides, the checks and the verdict."""
     asks = verifier.verifier if isinstance(verifier, Unreserved) else verifier
-    if isinstance(asks, IntrospectionVerifier):
-        entry = next(e for e in entries if isinstance(e, IntrospectionEntry))
-        made, verdict = steps.of_introspection(verifier, asks, entry, token)
-        endpoint = entry.introspection_endpoint
-        where = f"of {entry.issuer}" if endpoint is None else f"at {endpoint.partition('?')[0]}"
-        name = f"introspection {where}, asked just now, past all caches"
-    else:
-        leeway = next((e.leeway for e in entries if isinstance(e, LocalEntry)), 30.0)
-        name = "the service's own keys and store"
-        made, verdict = steps.of_own_token(
-            verifier,
-            service_section(settings),
-            token,
-            kids=() if service is None else service.keys.kids(),
-            leeway=leeway,
-        )
-    return Explanation(name, (*checks, *_judged(made, verdict)), verdict)
+    match entry:
+        case IntrospectionEntry() if isinstance(asks, IntrospectionVerifier):
+            made, verdict = steps.of_introspection(verifier, asks, entry, token)
+            endpoint = entry.introspection_endpoint
+            where = f"of {entry.issuer}" if endpoint is None else f"at {endpoint.partition('?')[0]}"
+            return f"introspection {where}, asked just now, past all caches", made, verdict
+        case JWKSEntry() | SharedSecretEntry() if isinstance(asks, JWKSVerifier):
+            demands = steps.Demands.of(entry)
+            made, verdict = steps.of_signed(verifier, asks, demands, token)
+            return _of_keys(entry), made, verdict
+        case CloudflareEntry():
+            made, verdict = steps.of_signed(
+                verifier,
+                verifier._keys,  # type: ignore[attr-defined]  # noqa: SLF001 - checks signatures
+                steps.Demands.of_team(entry),
+                token,
+                assertion=True,
+                groups=entry.groups_as_roles,
+            )
+            return f"the keys of {entry.issuer}, asked just now", made, verdict
+        case LocalEntry():
+            made, verdict = steps.of_own_token(
+                verifier,
+                service_section(settings),
+                token,
+                kids=() if service is None else service.keys.kids(),
+                leeway=entry.leeway,
+            )
+            return "the service's own keys and store", made, verdict
+    made, verdict = steps.of_another(verifier, token)
+    named = entry.factory if isinstance(entry, CustomEntry) else entry.type
+    return f"{named}, which keeps its checks to itself", made, verdict
 
 
-def _service(settings: Settings) -> AuthService | None:
-    if not settings.credentials and settings.service is None:
-        raise ConfigurationError(
-            "The configuration has neither credentials nor a section 'service', so there is "
-            "nothing to verify a token with."
-        )
-    local = any(isinstance(e, LocalEntry) for e in settings.credentials)
-    # Alone: whoever asks why wants the issuer's word, and what a shared cache holds may be older.
-    needed = local or not settings.credentials
-    return build_service(settings, shared=Shared()) if needed else None
-
-
-def _verifier(settings: Settings, service: AuthService | None) -> TokenVerifier:
-    made = build_authenticator(settings, service=service, shared=Shared())
-    return made.credentials[0].verifier
-
-
-def _entries(settings: Settings) -> list[CredentialEntry]:
-    """Return the entries that read the same place as the first."""
-    first = settings.credentials[0].source if settings.credentials else ""
-    if first.startswith("header:"):
-        return [e for e in settings.credentials if e.source.lower() == first.lower()]
-    return [e for e in settings.credentials if e.source == first]
-
-
-def _issuers(entries: Sequence[CredentialEntry], service: AuthService | None) -> list[str]:
-    issuers = [e.issuer for e in entries if isinstance(e, IntrospectionEntry) and e.issuer]
-    return issuers if service is None else [service.issuer, *issuers]
+def _of_keys(entry: JWKSEntry | SharedSecretEntry) -> str:
+    whose = entry.issuer or "anybody"
+    if isinstance(entry, SharedSecretEntry):
+        return f"the secret shared with {whose}"
+    if entry.jwks is not None:
+        return f"the keys in jwks, for tokens of {whose}"
+    place = entry.jwks_uri or entry.discovery_url
+    where = "found by discovery" if place is None else f"from {place.partition('?')[0]}"
+    return f"the keys of {whose}, {where}, asked just now"
 
 
 def _judged(made: Sequence[Step], verdict: Principal | AuthError) -> list[Check]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward._log import shown
 from tokenward.commands.setup import lasting_section
-from tokenward.config import build_service, build_verifier
+from tokenward.config import Shared, build_service
+from tokenward.config.build.asked import introspection_verifier
 from tokenward.config.settings import IntrospectionEntry
 from tokenward.errors import ConfigurationError, UserNotFound
-from tokenward.introspection import IntrospectionVerifier
 from tokenward.principal import thaw
 
 if TYPE_CHECKING:
@@ -49,15 +49,16 @@ def introspect(settings: Settings, token: str) -> dict[str, Any]:
 
     Raises:
         InvalidToken: The token is not one to send.
-        ConfigurationError: There is neither an ``introspection`` credential nor a service.
+        ConfigurationError: There is neither an ``introspection`` credential, nor ``live`` of
+            another, nor a service.
         AuthServiceUnavailable: The endpoint or the store cannot be asked.
     """
     for entry in settings.credentials:
-        if isinstance(entry, IntrospectionEntry):
-            verifier = build_verifier(entry)
-            if isinstance(verifier, IntrospectionVerifier):
-                answer: dict[str, Any] = thaw(verifier.client.introspect(token))
-                return answer
+        asked = entry if isinstance(entry, IntrospectionEntry) else getattr(entry, "live", None)
+        if asked is not None:
+            client = introspection_verifier(asked, Shared()).client
+            answer: dict[str, Any] = thaw(client.introspect(token))
+            return answer
     if settings.service is None:
         raise ConfigurationError(
             "The configuration has neither a credential of type 'introspection' nor a section "

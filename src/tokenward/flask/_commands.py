@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from flask import current_app
 from flask.cli import FlaskGroup, with_appcontext
 
+from tokenward.authenticator import in_force
 from tokenward.commands.homes import MappingHome
 from tokenward.errors import ConfigurationError
+from tokenward.flask._guard import REQUIREMENT
+from tokenward.flask._state import EXTENSION, AppState
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from flask import Flask
+
+    from tokenward.authenticator import Requirement
+    from tokenward.commands.homes import Home
+    from tokenward.commands.line.terminal import Terminal
 
 CONFIG_KEY = "TOKENWARD"
 
@@ -31,7 +41,6 @@ _HELP = "Check the configuration, look after users, keys and the store."
 def tokenward_command(arguments: tuple[str, ...]) -> None:
     """Run one of the commands."""
     # What a request never needs.
-    from tokenward.commands.line.actions import doctor  # noqa: PLC0415
     from tokenward.commands.line.arguments import (  # noqa: PLC0415
         EXIT,
         Parser,
@@ -45,7 +54,7 @@ def tokenward_command(arguments: tuple[str, ...]) -> None:
     context = click.get_current_context()
     parser = Parser(prog=context.command_path, description=_HELP, epilog=EXIT)
     commands = members(parser)
-    command(commands, "check", doctor)
+    command(commands, "check", _check)
     groups(commands, configured=lambda _parser: None)
     parsed = parser.parse_args(arguments)
     terminal = Terminal()
@@ -53,6 +62,45 @@ def tokenward_command(arguments: tuple[str, ...]) -> None:
     if ending.sentence:
         terminal.note(f"{context.command_path}: {ending.sentence}")
     context.exit(ending.status)
+
+
+def _check(arguments: Namespace, terminal: Terminal, home: Home) -> int:
+    """Reach for everything that the configuration names, and say what to change."""
+    from tokenward.commands.line.actions import doctor  # noqa: PLC0415 - as above
+    from tokenward.commands.line.ending import REFUSED  # noqa: PLC0415 - as above
+
+    status = doctor(arguments, terminal, home)
+    unanswered = list(_asking_nobody(current_app))
+    for endpoint in unanswered:
+        advice = (
+            "it asks the issuer about every token (live=True), and a configured verifier has no"
+            " issuer to ask; take live away, or have every credential ask: an entry of type jwks"
+            " takes 'live', one of type introspection asks by itself"
+        )
+        terminal.say(f"FAIL view {endpoint}: {advice}")
+    return REFUSED if unanswered else status
+
+
+def _asking_nobody(app: Flask) -> Iterator[str]:
+    """Yield the endpoints whose views want a live decision that no verifier can make."""
+    state = app.extensions.get(EXTENSION)
+    # What could not be built is said already.
+    if not isinstance(state, AppState) or in_force(state.authenticator).serves_live:
+        return
+    for endpoint, view in app.view_functions.items():
+        if any(demand.live for demand in _demands(view)):
+            yield endpoint
+
+
+def _demands(view: Any) -> Iterator[Requirement]:
+    made: Any = getattr(view, "view_class", None)
+    methods = () if made is None else (getattr(made, m.lower(), None) for m in made.methods or ())
+    for function in (view, *methods):
+        while function is not None:
+            # A decorator hides what those below it say.
+            if REQUIREMENT in getattr(function, "__dict__", ()):
+                yield getattr(function, REQUIREMENT)
+            function = getattr(function, "__wrapped__", None)  # noqa: PLW2901 - the next one
 
 
 def home_of(app: Flask) -> MappingHome:

@@ -14,7 +14,6 @@ from blinker import Namespace
 from flask import Flask, Response, after_this_request
 
 from tokenward.authenticator import EnvironHeaders, Requirement, in_force, is_preflight
-from tokenward.bearer import error_response
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
 from tokenward.flask._state import EXTENSION, Seen, app_state, kept, this_app, this_request
 from tokenward.pages import wants_to_sign_in
@@ -86,7 +85,7 @@ def answer(error: AuthError) -> Response:
         headers = [("Location", page), ("Cache-Control", "no-store")]
         response = this_app().response_class(b"", 302, headers)
     else:
-        made = error_response(error, realm=in_force(state.authenticator).realm)
+        made = in_force(state.authenticator).error_response(error)
         response = this_app().response_class(made.body, made.status, list(made.headers))
     if sign_in is not None and sign_in.is_refused(error, now.headers):
         response.set_cookie(sign_in.name, max_age=0, **sign_in.attributes)
@@ -184,7 +183,7 @@ def _authenticate(
         _tell(token_refused, error=error)
         raise
     seen = names[EXTENSION] = Seen(now, authentication, live=requirement.live)
-    if authentication.credential.source.reads == "Cookie" and not again:
+    if authentication.credential.ambient and not again:
         after_this_request(_not_to_be_kept)
     if user_authenticated.receivers and not again:
         _tell(user_authenticated, principal=authentication.principal)

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward import _fork
 from tokenward._events import Events, outcome_of
-from tokenward._spellings import spellings
+from tokenward._spellings import digest_of, digests_of
 from tokenward.bearer import MAX_TOKEN_BYTES, check_token
 from tokenward.cache import CacheStats, LookupCache
 from tokenward.claims import ClaimsPolicy
@@ -149,7 +148,7 @@ class IntrospectionVerifier:
             AuthServiceUnavailable: The server cannot be asked, or its answer is none.
         """
         try:
-            key = _key(token)
+            key = digest_of(token)
         except InvalidToken as refusal:
             self._events.emit("verify", outcome_of(refusal))
             raise
@@ -174,7 +173,7 @@ class IntrospectionVerifier:
         started = time.perf_counter()
         try:
             check_token(token, max_bytes=self._max_token_bytes)
-            principal = self._cache.cached(_key(token))
+            principal = self._cache.cached(digest_of(token))
         except AuthError as refusal:
             self._decided(outcome_of(refusal), started)
             raise
@@ -188,11 +187,7 @@ class IntrospectionVerifier:
         The next request asks, and a look-up under way is not stored. Never raises: what cannot be
         reached keeps its answer for ``ttl`` at most.
         """
-        try:
-            keys = [_key(spelling) for spelling in spellings(token)]
-        except (InvalidToken, AttributeError):
-            return  # nothing is known of what is no token
-        for key in keys:
+        for key in digests_of(token):
             # In this order: whoever looks it up in between may still find it in the shared cache.
             self._answers.forget(key)
             if self._revocations is not None:
@@ -270,17 +265,3 @@ class IntrospectionVerifier:
 
     def _report(self, what: str) -> None:
         self._events.emit("cache", f"process.{what}")
-
-
-# A copy costs less than a new one, which OpenSSL has to look up.
-_blank = sha256().copy
-
-
-def _key(token: str) -> bytes:
-    try:
-        made = _blank()
-        made.update(token.encode())
-        return made.digest()
-    except (AttributeError, UnicodeEncodeError):
-        hint = "the token is not a string of visible ASCII characters"
-        raise InvalidToken(hint, reason="malformed") from None

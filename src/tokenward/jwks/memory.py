@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tokenward import _fork
 from tokenward._log import OncePerMinute
 from tokenward.cache import Entry, LookupCache
+from tokenward.errors import TokenRevoked
 from tokenward.principal import Principal
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Memory:
             max_entries=max_entries, clock=clock, report=report
         )
         self.bus_errors = 0
+        self._report = report
         self._denied: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
         self._listening: Listening | None = None
@@ -110,9 +112,36 @@ class Memory:
             # Nobody takes away any more what is kept.
             self.cache.clear()
 
+    def entry(self, digest: bytes) -> VerifiedEntry | None:
+        """Return what is known of the token with this digest."""
+        return self.cache.entries.get(digest)  # type: ignore[return-value]  # nothing else is kept
+
+    def hit(self, entry: VerifiedEntry) -> Principal:
+        """Return whom an entry is about that is served."""
+        self.cache.hits += 1
+        entry.used = True
+        self._tell("hit")
+        return entry.give()
+
+    def missed(self) -> None:
+        """Count an entry that is known and could not be served."""
+        self.cache.misses += 1
+        self._tell("miss")
+
     def is_denied(self, digest: bytes) -> bool:
         """Tell whether the token with this digest was revoked."""
         return digest in self._denied
+
+    def refuse_denied(self, digest: bytes) -> None:
+        """Refuse a token that was revoked, and count that.
+
+        Raises:
+            TokenRevoked: It was.
+        """
+        if self.is_denied(digest):
+            self.cache.negative_hits += 1
+            self._tell("negative_hit")
+            raise revoked()
 
     def deny(self, digest: bytes) -> None:
         """Refuse the token with this digest from now on, in this process."""
@@ -151,3 +180,12 @@ class Memory:
 
     def _bus_failed(self) -> None:
         self.bus_errors += 1
+
+    def _tell(self, what: str) -> None:
+        if self._report is not None:
+            self._report(what)
+
+
+def revoked() -> TokenRevoked:
+    """Return the refusal of a token that is on the list."""
+    return TokenRevoked("the token was revoked")

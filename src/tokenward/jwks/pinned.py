@@ -59,6 +59,10 @@ class PinnedKeySet:
         self.in_use = key_set
         self.fresh_until = math.inf
 
+    def deadline(self) -> float:
+        """Return when to give up: never, for nobody is asked."""
+        return math.inf
+
     @property
     def known(self) -> KeySnapshot:
         """The keys."""

@@ -36,6 +36,7 @@ class KeySource(Protocol):
     def fresh_until(self) -> float: ...  # noqa: D102 - the same
     @property
     def known(self) -> KeySnapshot | None: ...  # noqa: D102 - the same
+    def deadline(self) -> float: ...  # noqa: D102 - the same
     def snapshot(self, *, deadline: float | None = None) -> KeySnapshot: ...  # noqa: D102 - the same
     def refresh(self, *, deadline: float | None = None) -> KeySnapshot: ...  # noqa: D102 - the same
     def jwks(self) -> dict[str, Any]: ...  # noqa: D102 - the same
@@ -61,6 +62,14 @@ class FetchOptions(TypedDict):
     clock: Clock
 
 
+class Places(NamedTuple):
+    """Where keys may come from, as `JWKSVerifier` takes it; none: they are found by discovery."""
+
+    discovery_url: str | None = None
+    jwks_uri: str | None = None
+    jwks: Mapping[str, Any] | str | None = None
+
+
 class Source(NamedTuple):
     """Where keys come from.
 
@@ -77,10 +86,8 @@ class Source(NamedTuple):
 
 def source_of(
     issuer: str | None,
+    places: Places,
     *,
-    discovery_url: str | None,
-    jwks_uri: str | None,
-    jwks: Mapping[str, Any] | str | None,
     algorithms: frozenset[str],
     verify_tls: bool | str,
     options: FetchOptions,
@@ -91,8 +98,8 @@ def source_of(
     Raises:
         ConfigurationError: They do not name exactly one place, or a place that must not be asked.
     """
-    given = {"discovery_url": discovery_url, "jwks_uri": jwks_uri, "jwks": jwks}
-    named = [name for name, value in given.items() if value is not None]
+    discovery_url, jwks_uri, jwks = places
+    named = [name for name, value in places._asdict().items() if value is not None]
     if len(named) > 1:
         raise ConfigurationError(
             f"The keys come from one place: give one of {', '.join(named)}, not several."
@@ -109,8 +116,10 @@ def source_of(
                 " to accept what anybody signed with them."
             )
         issuer = None
-    if issuer == "":
-        raise ConfigurationError("issuer is a non-empty string: the 'iss' of the tokens.")
+    if issuer is not None and not _is_name(issuer):
+        raise ConfigurationError(
+            "issuer is one non-empty string: the 'iss' of the tokens, as it stands there."
+        )
     if jwks is not None:
         return Source(PinnedKeySet(jwks, algorithms), issuer, issuer or "jwks")
     if jwks_uri is not None:
@@ -128,6 +137,10 @@ def source_of(
 
     found = FetchedKeySet(named_by_the_issuer, **options, fetched=fetched)
     return Source(found, metadata.issuer, metadata.issuer)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _metadata(

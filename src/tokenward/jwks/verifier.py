@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from tokenward import _jose
-from tokenward._events import Events, outcome_of
+from tokenward._events import outcome_of
 from tokenward._http import RequestsTransport
-from tokenward._spellings import spellings
+from tokenward._spellings import digest_of, digests_of
 from tokenward.bearer import MAX_TOKEN_BYTES
-from tokenward.claims import ClaimsPolicy
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
     ConfigurationError,
     InvalidToken,
-    TokenRevoked,
 )
-from tokenward.jwks.memory import Memory, VerifiedEntry
-from tokenward.jwks.sources import NOT_WRITTEN, FetchOptions, source_of
+from tokenward.jwks.checks import CheckOptions, Checks
+from tokenward.jwks.live import REVOKED, agreed
+from tokenward.jwks.memory import Memory
+from tokenward.jwks.sources import NOT_WRITTEN, Places
 from tokenward.metadata import MAX_DOCUMENT_BYTES
 from tokenward.principal import thaw
 from tokenward.protocols import serves_live
 
 if TYPE_CHECKING:
     from tokenward.cache import CacheStats
-    from tokenward.jwkset import KeySnapshot
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, OnEvent, RevocationBus, TokenVerifier, Transport
 
 _MAX_SIBLINGS: Final = 1_000
-_REVOKED: Final = frozenset({"inactive", "revoked"})
 
 
 class JWKSVerifier:
@@ -80,7 +76,7 @@ class JWKSVerifier:
         live: Asked where a view wants a ``live`` decision, after the signature was checked here;
             ``None``: such a view is a `ConfigurationError`.
         revocation_bus: What carries `invalidate`, and a logout or revocation at a tokenward
-            service, to every process.
+            service, to every process that listens: from its first token or `warm_up` on.
         transport: Sends the requests instead of the built-in one; then none of the transport's
             arguments above applies.
         clock: Seconds since the epoch.
@@ -141,70 +137,51 @@ class JWKSVerifier:
             max_response_bytes=MAX_DOCUMENT_BYTES,
         )
         self._clock = clock
-        self._on_event = on_event
         self._live = live
-        self._cache_entries = cache_entries
-        self._max_token_bytes = max_token_bytes
-        self._verify_tls = verify_tls
-        self._fetching: FetchOptions = {
-            "transport": self._transport,
-            "timeout": timeout,
-            "ttl": ttl,
-            "refresh_ahead": refresh_ahead,
-            "cooldown": cooldown,
-            "stale_for": stale_for,
-            "clock": clock,
-        }
-        self._policing: dict[str, Any] = {
-            "audience": audience,
-            "leeway": leeway,
-            "required": required,
-            "token_types": token_types,
-            "accept_id_tokens": accept_id_tokens,
-            "roles_claim": roles_claim,
-            "check": check,
-        }
-        self._siblings: dict[str, Self] = {}
-        self._is_sibling = False
-        self._take_keys(issuer, discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks)
         self._memory = Memory(
             max_entries=cache_entries,
             clock=clock,
             bus=revocation_bus,
-            report=self._report if self._events else None,
+            report=None if on_event is None else self._report,
         )
-        self._take_memory()
-
-    def _take_keys(
-        self,
-        issuer: str | None,
-        *,
-        discovery_url: str | None = None,
-        jwks_uri: str | None = None,
-        jwks: Mapping[str, Any] | str | None = None,
-    ) -> None:
-        source = source_of(
-            issuer,
-            discovery_url=discovery_url,
-            jwks_uri=jwks_uri,
-            jwks=jwks,
-            algorithms=self.algorithms,
-            verify_tls=self._verify_tls,
-            options=self._fetching,
-            fetched=self._fetched,
-        )
-        self.issuer = source.name
-        self._keys = source.keys
-        self._policy = ClaimsPolicy(issuer=source.issuer, **self._policing)
-        self._events = Events(self._on_event, source.name)
-        self._upstream_calls = 0
-        self._upstream_errors = 0
-
-    def _take_memory(self) -> None:
+        self._options: CheckOptions = {
+            "algorithms": self.algorithms,
+            "max_token_bytes": max_token_bytes,
+            "verify_tls": verify_tls,
+            "fetching": {
+                "transport": self._transport,
+                "timeout": timeout,
+                "ttl": ttl,
+                "refresh_ahead": refresh_ahead,
+                "cooldown": cooldown,
+                "stale_for": stale_for,
+                "clock": clock,
+            },
+            "policing": {
+                "audience": audience,
+                "leeway": leeway,
+                "required": required,
+                "token_types": token_types,
+                "accept_id_tokens": accept_id_tokens,
+                "roles_claim": roles_claim,
+                "check": check,
+            },
+            "on_event": on_event,
+            "memory": self._memory,
+        }
+        self._cache = self._memory.cache
         # What the path of nearly every request looks at: nothing where somebody observes, so that
         # it need not ask whether somebody does.
-        self._cache = self._memory.cache
-        self._fast: Mapping[bytes, Any] = {} if self._events else self._cache.entries
+        self._fast: Mapping[bytes, Any] = self._cache.entries if on_event is None else {}
+        self._maker: Self | None = None
+        self._siblings: OrderedDict[str, Self] = OrderedDict()
+        self._check_as(issuer, Places(discovery_url, jwks_uri, jwks))
+
+    def _check_as(self, issuer: str | None, places: Places) -> None:
+        self._checks = Checks(issuer, places, self._options)
+        self._keys = self._checks.keys
+        self._events = self._checks.events
+        self.issuer = self._checks.name
 
     def for_issuer(self, issuer: str) -> Self:
         """Return the verifier of another issuer: with these options, connections and cache.
@@ -212,7 +189,7 @@ class JWKSVerifier:
         For `ByIssuer` and tenants that come and go: hundreds of issuers share one pool of
         connections, one bounded cache of verified tokens and one subscription to revocations. The
         keys of each are its own. The same issuer gives the same verifier, as long as there are
-        not more than 1,000.
+        not more than 1,000. What an observer is told of the cache has the first verifier's name.
 
         Args:
             issuer: Found by discovery.
@@ -220,17 +197,18 @@ class JWKSVerifier:
         Raises:
             ConfigurationError: It must not be asked.
         """
-        if issuer == self.issuer:
-            return self
+        maker = self if self._maker is None else self._maker
+        known = maker._checks.issuer  # noqa: SLF001 - of this very class
+        if known is not None and known == issuer:
+            return maker
         sibling = self._siblings.get(issuer)
         if sibling is None:
             sibling = object.__new__(type(self))
-            sibling.__dict__.update(self.__dict__)
-            sibling._is_sibling = True
-            sibling._take_keys(issuer)
-            sibling._take_memory()
+            sibling.__dict__.update(maker.__dict__)
+            sibling._maker = maker
+            sibling._check_as(issuer, Places())
             while len(self._siblings) >= _MAX_SIBLINGS:
-                self._siblings.pop(next(iter(self._siblings)), None)
+                self._siblings.popitem(last=False)
             sibling = self._siblings.setdefault(issuer, sibling)
         return sibling
 
@@ -249,7 +227,7 @@ class JWKSVerifier:
         if live:
             return self._ask(token)
         try:
-            key = _key(token)
+            key = digest_of(token)
         except InvalidToken as refusal:
             self._events.emit("verify", outcome_of(refusal))
             raise
@@ -265,8 +243,8 @@ class JWKSVerifier:
         if self._events:
             # Others may wait for this thread's fetch: not for an observer that blocks.
             with self._events.timed("verify"), self._events.held():
-                return self._look_up(key, token)
-        return self._look_up(key, token)
+                return self._checks.look_up(key, token)
+        return self._checks.look_up(key, token)
 
     def cached(self, token: str, /) -> Principal | None:
         """Return the cached decision, or ``None`` where the token would have to be checked.
@@ -277,19 +255,18 @@ class JWKSVerifier:
         """
         started = time.perf_counter()
         try:
-            key = _key(token)
-            self._refuse_denied(key)
+            key = digest_of(token)
+            self._memory.refuse_denied(key)
         except AuthError as refusal:
             self._decided(outcome_of(refusal), started)
             raise
-        entry = self._cache.entries.get(key)
-        if not isinstance(entry, VerifiedEntry) or entry.key_set is not self._keys.in_use:
+        entry = self._memory.entry(key)
+        if entry is None or entry.key_set is not self._keys.in_use:
             return None
         if not entry.stored <= self._clock() < entry.fresh_until:
             return None
-        principal = self._cache.cached(key)
-        if principal is not None:
-            self._decided("ok", started)
+        principal = self._memory.hit(entry)
+        self._decided("ok", started)
         return principal
 
     def verify_token(self, token: str) -> dict[str, Any]:
@@ -314,7 +291,8 @@ class JWKSVerifier:
         Raises:
             AuthServiceUnavailable: There are none.
         """
-        return self._keys.jwks()
+        with self._events.held():
+            return self._keys.jwks()
 
     def refresh(self) -> None:
         """Fetch the keys now, whatever there is.
@@ -328,11 +306,13 @@ class JWKSVerifier:
     def warm_up(self) -> bool:
         """Fetch the keys if there are none, so that the first request need not wait.
 
-        Never raises: an issuer that is down stops no start-up.
+        Also begins to listen for revocations, if there is a bus. Never raises: an issuer that is
+        down stops no start-up.
 
         Returns:
             Whether there are keys now.
         """
+        self._memory.begin()
         try:
             with self._events.held():
                 self._keys.snapshot()
@@ -353,11 +333,7 @@ class JWKSVerifier:
         What is remembered of it is bounded, and gone with the process: see `MAX_DENIED`. Never
         raises.
         """
-        try:
-            digests = [_key(spelling) for spelling in spellings(token)]
-        except (InvalidToken, AttributeError):
-            return  # nothing is known of what is no token
-        for digest in digests:
+        for digest in digests_of(token):
             self._memory.deny_everywhere(digest)
 
     def stats(self) -> CacheStats:
@@ -367,8 +343,8 @@ class JWKSVerifier:
         """
         return replace(
             self._cache.stats(),
-            upstream_calls=self._upstream_calls,
-            upstream_errors=self._upstream_errors,
+            upstream_calls=self._checks.upstream_calls,
+            upstream_errors=self._checks.upstream_errors,
             shared_errors=self._memory.bus_errors,
         )
 
@@ -377,7 +353,7 @@ class JWKSVerifier:
 
         Does nothing for a verifier that `for_issuer` made: its maker's is the one to close.
         """
-        if not self._is_sibling:
+        if self._maker is None:
             self._memory.end()
             self._transport.close()
 
@@ -390,97 +366,27 @@ class JWKSVerifier:
         msg = "a JWKSVerifier holds sockets, and perhaps secrets: make one in each process"
         raise TypeError(msg)
 
-    def _look_up(self, key: bytes, token: str) -> Principal:
-        self._memory.begin()
-        self._refuse_denied(key)
-        if not self._cache_entries:
-            principal, _snapshot = self._check(token, self._clock())
-            return principal
-        if self._is_renewed(key):
-            known = self._cache.cached(key)
-            if known is not None:
-                return known
-        # live: what another thread found out may be of keys that are no longer in use.
-        return self._cache.look_up(key, partial(self._entry, token), patience=0, live=True)
-
-    def _is_renewed(self, key: bytes) -> bool:
-        """Tell whether what is known of a token still counts, once the keys were looked at."""
-        entry = self._cache.entries.get(key)
-        if not isinstance(entry, VerifiedEntry) or not entry.stored <= self._clock() < entry.ends:
-            return False
-        if entry.key_set is not self._keys.snapshot().key_set:
-            return False
-        entry.fresh_until = max(entry.fresh_until, min(entry.ends, self._keys.fresh_until))
-        return True
-
-    def _entry(self, token: str) -> VerifiedEntry:
-        now = self._clock()
-        principal, snapshot = self._check(token, now)
-        exp = principal.expires_at
-        return VerifiedEntry(
-            principal,
-            key_set=snapshot.key_set,
-            stored=now,
-            ends=math.inf if exp is None else exp + self._policy.leeway,
-            fresh_until=self._keys.fresh_until,
-        )
-
-    def _check(self, token: str, now: float) -> tuple[Principal, KeySnapshot]:
-        unverified = _jose.parse(token, max_bytes=self._max_token_bytes, algorithms=self.algorithms)
-        claims = unverified.claims
-        self._policy.check_type(unverified.header, claims)
-        self._policy.check_registered(claims, now=now)
-        snapshot = self._keys.verify(unverified, self.algorithms)
-        self._policy.check_own(claims)
-        return self._policy.principal(claims, issuer=self.issuer), snapshot
-
     def _ask(self, token: str) -> Principal:
         if self._live is None:
             raise ConfigurationError(
                 f"A view wants a live decision about tokens of {self.issuer}, and there is nobody"
                 " to ask: give the verifier live=, such as an IntrospectionVerifier of the issuer."
             )
-        # Whoever can make no token of the issuer's cannot make us ask.
-        known = self.verify(token)
-        try:
-            principal = self._live.verify(token, live=True)
-        except InvalidToken as refusal:
-            if refusal.reason in _REVOKED:
-                for spelling in spellings(token):
-                    self._memory.deny(_key(spelling))
-            raise
-        named = principal.claims.get("iss")
-        if principal.subject != known.subject or named not in (None, known.claims.get("iss")):
-            hint = "the issuer, asked live, says that the token is somebody else's"
-            raise InvalidToken(hint, reason="no_subject")
-        # The same person by either way: an answer without an iss has the endpoint's name.
-        return replace(principal, issuer=known.issuer)
-
-    def _refuse_denied(self, key: bytes) -> None:
-        if self._memory.is_denied(key):
-            raise TokenRevoked("the token was revoked")
-
-    def _fetched(self, outcome: str, seconds: float) -> None:
-        self._upstream_calls += 1
-        self._upstream_errors += outcome != "ok"
-        self._events.emit("upstream", outcome, seconds=seconds)
+        with self._events.timed("verify"):
+            # Whoever can make no token of the issuer's cannot make us ask.
+            with self._events.held():
+                signed = self._checks.look_up(digest_of(token), token)
+            try:
+                asked = self._live.verify(token, live=True)
+            except InvalidToken as refusal:
+                if refusal.reason in REVOKED:
+                    for digest in digests_of(token):
+                        self._memory.deny(digest)
+                raise
+            return agreed(signed, asked)
 
     def _decided(self, outcome: str, started: float) -> None:
         self._events.emit("verify", outcome, seconds=time.perf_counter() - started)
 
     def _report(self, what: str) -> None:
         self._events.emit("cache", f"process.{what}")
-
-
-# A copy costs less than a new one, which OpenSSL has to look up.
-_blank = sha256().copy
-
-
-def _key(token: str) -> bytes:
-    try:
-        made = _blank()
-        made.update(token.encode())
-        return made.digest()
-    except (AttributeError, UnicodeEncodeError):
-        hint = "the token is not a string of visible ASCII characters"
-        raise InvalidToken(hint, reason="malformed") from None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from tokenward._spellings import spellings
+from tokenward._spellings import digests_of
 from tokenward.errors import ConfigurationError, InvalidToken, TokenExpired
 from tokenward.tokens import LocalVerifier, create_access_token
 
@@ -159,8 +158,8 @@ class AccessTokens:
         self._tokens.revoke(claims["jti"], claims["exp"] + _LONGEST_LEEWAY)
         # Not before the store has it: who forgets the token asks us again at once.
         if self._revocations is not None:
-            for spelling in spellings(token):
-                self._revocations.publish(sha256(spelling.encode()).digest())
+            for digest in digests_of(token):
+                self._revocations.publish(digest)
 
     def _verifier(self, audiences: frozenset[str]) -> LocalVerifier:
         return LocalVerifier(

@@ -3,29 +3,36 @@
 .. code-block:: python
 
     with FakeAuthorizationServer() as server:
+        verifier = JWKSVerifier(server.issuer, audience=server.audience)
+        assert verifier.verify(server.token(sub="alice")).subject == "alice"
+
+        server.publish_next()
+        verifier.refresh()  # or the time for it comes: FakeClock
+        server.rotate()
+        assert verifier.verify(server.token())  # no fetch for it
+        assert len(server.requests(server.jwks_uri)) == 2
+
         client = IntrospectionClient(
             server.introspection_endpoint,
             client_auth=ClientSecretBasic(server.client_id, server.client_secret),
         )
-        verifier = IntrospectionVerifier(client, audience=server.audience)
-        assert verifier.verify(server.token(sub="alice")).subject == "alice"
-
+        by_asking = IntrospectionVerifier(client, audience=server.audience)
         server.fail("/introspect", status=503)  # the next request there fails
         with pytest.raises(AuthServiceUnavailable):
-            verifier.verify(server.token())
-        assert len(server.requests("/introspect")) == 2
+            by_asking.verify(server.token())
+        assert by_asking.verify(server.token()).subject == "user-1"
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from tokenward import _jose
 from tokenward.testing._fake_client import KnownClient
+from tokenward.testing._fake_endpoints import INTROSPECT, JWKS, TOKEN, Endpoints
+from tokenward.testing._fake_keys import SigningKeys
 from tokenward.testing._fake_script import Failure, Script
 from tokenward.testing._loopback import Answer, LoopbackServer, RecordedRequest
 
@@ -36,12 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeAuthorizationServer", "RecordedRequest"]
 
-_TOKEN = "/token"  # noqa: S105 - a path
-_INTROSPECT = "/introspect"
 _LIFETIME = 300
-_JWKS = "/.well-known/jwks.json"
-_SIGNED = "application/token-introspection+jwt"
-_METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 
 
 class FakeAuthorizationServer:
@@ -57,9 +59,12 @@ class FakeAuthorizationServer:
         client_jwk: Its public key as a JWK, for ``private_key_jwt`` (RFC 7523); each assertion is
             taken once.
         audience: The ``aud`` of the tokens.
-        algorithm: What the tokens are signed with; an asymmetric one.
+        algorithm: What the tokens are signed with, an asymmetric one; or several, each with a key
+            of its own, of which the first signs unless a token is asked for with another.
         expires_in: Seconds that a token lasts, and what the token endpoint says of that; ``None``
             lets it say nothing.
+        jwks_max_age: Seconds for which the JWK Set may be kept, as its ``Cache-Control`` says;
+            ``None`` lets it say nothing.
         signed_introspection: Whether introspection answers with a JWT (RFC 9701) when the request's
             ``Accept`` asks for one.
         clock: Seconds since the epoch; a `FakeClock` lets tokens expire at once.
@@ -69,6 +74,7 @@ class FakeAuthorizationServer:
         client_secret: As given.
         audience: As given.
         expires_in: As given; may be changed.
+        jwks_max_age: As given; may be changed.
     """
 
     def __init__(
@@ -78,8 +84,9 @@ class FakeAuthorizationServer:
         client_secret: str = "resource-server-secret",  # noqa: S107 - of a server that is a fake
         client_jwk: Mapping[str, Any] | None = None,
         audience: str = "api",
-        algorithm: str = "ES256",
-        expires_in: float | None = 300,
+        algorithm: str | Sequence[str] = "ES256",
+        expires_in: float | None = _LIFETIME,
+        jwks_max_age: float | None = None,
         signed_introspection: bool = False,
         clock: Clock = time.time,
     ) -> None:
@@ -87,14 +94,19 @@ class FakeAuthorizationServer:
         self.client_secret = client_secret
         self.audience = audience
         self.expires_in = expires_in
-        self._client = KnownClient(client_id, client_secret, client_jwk)
-        self._signed_introspection = signed_introspection
-        self._algorithm = algorithm
+        self.jwks_max_age = jwks_max_age
         self._clock = clock
-        self._keys = [_jose.generate_key(algorithm)]
+        self._keys = SigningKeys([algorithm] if isinstance(algorithm, str) else algorithm)
         self._issued: dict[str, dict[str, Any]] = {}
         self._script = Script()
-        self._lock = threading.Lock()
+        self._endpoints = Endpoints(
+            self,
+            KnownClient(client_id, client_secret, client_jwk),
+            self._keys,
+            issued=self._issued,
+            signed_introspection=signed_introspection,
+            clock=clock,
+        )
         self._server: LoopbackServer | None = None
 
     def __enter__(self) -> Self:
@@ -125,17 +137,21 @@ class FakeAuthorizationServer:
     @property
     def token_endpoint(self) -> str:
         """The URL of the token endpoint (RFC 6749, section 3.2)."""
-        return self.issuer + _TOKEN
+        return self.issuer + TOKEN
 
     @property
     def introspection_endpoint(self) -> str:
         """The URL of RFC 7662 introspection."""
-        return self.issuer + _INTROSPECT
+        return self.issuer + INTROSPECT
 
     @property
     def jwks_uri(self) -> str:
         """The URL of the JWK Set."""
-        return self.issuer + _JWKS
+        return self.issuer + JWKS
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the JWK Set that it publishes now (RFC 7517, section 5)."""
+        return {"keys": self._keys.published()}
 
     def token(
         self,
@@ -143,6 +159,7 @@ class FakeAuthorizationServer:
         opaque: bool = False,
         expires_in: float | None = None,
         typ: str = "at+jwt",
+        algorithm: str | None = None,
         **claims: Any,
     ) -> str:
         """Issue a token.
@@ -151,45 +168,64 @@ class FakeAuthorizationServer:
             opaque: Make a random string that only introspection understands, not a JWT.
             expires_in: Seconds until it expires; negative for one that has. Default: the server's.
             typ: The JWT's ``typ``.
+            algorithm: What it is signed with, one of the server's; default: its first.
             claims: Claims to add or replace; ``None`` leaves one out.
 
         Returns:
             The token; without claims of yours an access token (RFC 9068) for ``user-1``.
+
+        Raises:
+            ConfigurationError: The server has no key for ``algorithm``.
         """
-        now = int(self._clock())
-        if expires_in is None:
-            expires_in = _LIFETIME if self.expires_in is None else self.expires_in
-        defaults = {
-            "iss": self.issuer,
-            "sub": "user-1",
-            "aud": self.audience,
-            "iat": now,
-            "exp": now + int(expires_in),
-            "jti": secrets.token_hex(8),
-            "client_id": "client-1",
-        }
-        payload = {k: v for k, v in {**defaults, **claims}.items() if v is not None}
-        with self._lock:
-            key = self._keys[0]
-        token = secrets.token_urlsafe(24) if opaque else _jose.sign(payload, key, typ=typ)
-        with self._lock:
-            self._issued[token] = payload
+        payload = self._payload(expires_in, claims)
+        token = (
+            secrets.token_urlsafe(24)
+            if opaque
+            else self._keys.sign(payload, typ=typ, algorithm=algorithm)
+        )
+        self._issued[token] = payload
         return token
 
+    def forged_token(
+        self,
+        *,
+        expires_in: float | None = None,
+        typ: str = "at+jwt",
+        algorithm: str | None = None,
+        **claims: Any,
+    ) -> str:
+        """Return what `token` would, signed with a key that is never published.
+
+        Introspection does not know it, and each names another key: for tests of how a program
+        takes tokens of keys that nobody knows.
+
+        Args:
+            expires_in: See `token`.
+            typ: See `token`.
+            algorithm: See `token`.
+            claims: See `token`.
+        """
+        payload = self._payload(expires_in, claims)
+        return self._keys.forge(payload, typ=typ, algorithm=algorithm)
+
+    def publish_next(self) -> None:
+        """Publish the keys that the next `rotate` will sign with; again: nothing.
+
+        As a careful issuer does, so that whoever keeps its keys has them before they are used.
+        """
+        self._keys.publish_next()
+
     def rotate(self, keep: bool = True) -> None:  # noqa: FBT001, FBT002 - rotate(False) reads well
-        """Sign with a new key from now on.
+        """Sign with other keys from now on: those of `publish_next`, or else new ones.
 
         Args:
             keep: Go on publishing the earlier keys; without, their tokens stop verifying.
         """
-        key = _jose.generate_key(self._algorithm)
-        with self._lock:
-            self._keys = [key, *(self._keys if keep else ())]
+        self._keys.rotate(keep=keep)
 
     def revoke(self, token: str) -> None:
         """Let introspection say from now on that ``token`` is not active."""
-        with self._lock:
-            self._issued.pop(token, None)
+        self._issued.pop(token, None)
 
     def fail(
         self,
@@ -217,100 +253,21 @@ class FakeAuthorizationServer:
         """Return the requests so far, in order; with a path or URL, those to it."""
         return self._script.requests(path)
 
+    def _payload(self, expires_in: float | None, claims: Mapping[str, Any]) -> dict[str, Any]:
+        now = int(self._clock())
+        if expires_in is None:
+            expires_in = _LIFETIME if self.expires_in is None else self.expires_in
+        defaults = {
+            "iss": self.issuer,
+            "sub": "user-1",
+            "aud": self.audience,
+            "iat": now,
+            "exp": now + int(expires_in),
+            "jti": secrets.token_hex(8),
+            "client_id": "client-1",
+        }
+        return {k: v for k, v in {**defaults, **claims}.items() if v is not None}
+
     def _answer(self, request: RecordedRequest) -> Answer:
         failed = self._script.play(request)
-        if failed is not None:
-            return failed
-        match request.method, request.path:
-            case "POST", path if path == _TOKEN:
-                return self._grant(request)
-            case "POST", path if path == _INTROSPECT:
-                return self._introspect(request)
-            case "GET", path if path == _JWKS:
-                with self._lock:
-                    keys = [_jose.public_jwk(key) for key in self._keys]
-                return Answer.json(200, {"keys": keys})
-            case "GET", path if path in _METADATA:
-                return Answer.json(200, self._metadata())
-        return Answer.json(404, {"error": "not_found"})
-
-    def _grant(self, request: RecordedRequest) -> Answer:
-        if not self._is_our_client(request):
-            return _invalid_client("token")
-        form = request.form
-        if form.get("grant_type") != "client_credentials":
-            return Answer.json(400, {"error": "unsupported_grant_type"})
-        token = self.token(
-            sub=self.client_id,
-            client_id=self.client_id,
-            aud=form.get("resource") or form.get("audience") or self.audience,
-            scope=form.get("scope"),
-        )
-        said = {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": self.expires_in,
-            "scope": form.get("scope"),
-        }
-        said = {name: value for name, value in said.items() if value is not None}
-        return Answer.json(200, said, Cache_Control="no-store")
-
-    def _introspect(self, request: RecordedRequest) -> Answer:
-        if not self._is_our_client(request):
-            return _invalid_client("introspection")
-        if "token" not in request.form:
-            return Answer.json(400, {"error": "invalid_request"})
-        with self._lock:
-            claims, key = self._issued.get(request.form["token"]), self._keys[0]
-        expires_at = (claims or {}).get("exp")
-        expired = isinstance(expires_at, int | float) and self._clock() >= expires_at
-        said: dict[str, Any] = {"active": False}
-        if claims is not None and not expired:
-            said = {"token_type": "Bearer", **claims, "active": True}
-        if not self._signed_introspection or _SIGNED not in request.headers.get("accept", ""):
-            return Answer.json(200, said)
-        # RFC 9701, section 5.
-        answer = {
-            "iss": self.issuer,
-            "aud": self.client_id,
-            "iat": int(self._clock()),
-            "token_introspection": said,
-        }
-        signed = _jose.sign(answer, key, typ="token-introspection+jwt")
-        return Answer(200, signed.encode(), {"Content-Type": _SIGNED})
-
-    def _is_our_client(self, request: RecordedRequest) -> bool:
-        audiences = {self.issuer, self.issuer + request.path}
-        return self._client.sent(request, audiences=audiences, now=self._clock())
-
-    def _metadata(self) -> dict[str, Any]:
-        signed = (
-            {"introspection_signing_alg_values_supported": [self._algorithm]}
-            if self._signed_introspection
-            else {}
-        )
-        return {
-            "issuer": self.issuer,
-            "token_endpoint": self.token_endpoint,
-            **_authenticated_by("token_endpoint", self._client.methods),
-            "grant_types_supported": ["client_credentials"],
-            "introspection_endpoint": self.introspection_endpoint,
-            **_authenticated_by("introspection_endpoint", self._client.methods),
-            **signed,
-            "jwks_uri": self.jwks_uri,
-            "response_types_supported": ["code"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [self._algorithm],
-        }
-
-
-def _invalid_client(realm: str) -> Answer:
-    return Answer.json(401, {"error": "invalid_client"}, WWW_Authenticate=f'Basic realm="{realm}"')
-
-
-def _authenticated_by(endpoint: str, methods: list[str]) -> dict[str, list[str]]:
-    """Return what metadata says of how clients authenticate (RFC 8414, section 2)."""
-    members = {f"{endpoint}_auth_methods_supported": methods}
-    if "private_key_jwt" in methods:
-        members[f"{endpoint}_auth_signing_alg_values_supported"] = sorted(_jose.ASYMMETRIC)
-    return members
+        return self._endpoints.answer(request) if failed is None else failed

@@ -7,13 +7,15 @@ from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from tokenward.bearer import error_response
 from tokenward.errors import AuthError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from wsgiref.types import StartResponse
 
+    from tokenward.bearer import ErrorResponse
+
+    Respond = Callable[[AuthError], ErrorResponse]
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 
@@ -27,22 +29,22 @@ class Exchange:
     __slots__ = (
         "_held",
         "_method",
-        "_realm",
+        "_respond",
         "_server_write",
         "_start_response",
-        "by_cookie",
         "has_begun",
+        "is_ambient",
         "is_preflight",
         "vary",
     )
 
-    def __init__(self, method: str, start_response: StartResponse, realm: str) -> None:
+    def __init__(self, method: str, start_response: StartResponse, respond: Respond) -> None:
         self._method = method
         self._start_response = start_response
-        self._realm = realm
+        self._respond = respond
         self._held: tuple[str, list[tuple[str, str]], ExcInfo | None] | None = None
         self.vary = ""
-        self.by_cookie = False
+        self.is_ambient = False
         self.is_preflight = False
         self.has_begun = False
 
@@ -78,7 +80,7 @@ class Exchange:
             (status, headers, exc_info), self._held = self._held, None
             if self.vary:
                 headers = _with_vary(headers, self.vary)
-            if self.by_cookie:
+            if self.is_ambient:
                 headers = _unstored(headers)
             if self.is_preflight:
                 headers = _without_a_body(status, headers)
@@ -91,7 +93,7 @@ class Exchange:
 
     def answer(self, error: AuthError) -> list[bytes]:
         """Answer with ``error``, whatever was held back."""
-        made = error_response(error, realm=self._realm)
+        made = self._respond(error)
         headers = [*made.headers, ("Content-Length", str(len(made.body)))]
         self._held = (f"{made.status} {_phrase(made.status)}", headers, None)
         self.begin()

@@ -91,4 +91,4 @@ def _response(error: AuthError, environ: WSGIEnvironment) -> ErrorResponse:
     authenticator: Authenticator | None = environ.get(AUTHENTICATOR)
     if authenticator is None:
         return error_response(error)
-    return error_response(error, realm=authenticator.realm)
+    return authenticator.error_response(error)

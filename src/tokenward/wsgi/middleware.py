@@ -41,7 +41,7 @@ class AuthMiddleware:
     An `AuthError` that the application raises while it is called, or as a generator before its
     first chunk, such as one from `require`, is answered too. Bodies pass untouched, but for that of
     a preflight, which nobody sends: its status and headers pass. The answer to whoever came by a
-    cookie is not stored, unless the application says otherwise.
+    cookie, or by another ambient credential, is not stored, unless the application says otherwise.
 
     Args:
         app: The application.
@@ -60,7 +60,7 @@ class AuthMiddleware:
         """Answer one request."""
         authenticator = in_force(self.authenticator)
         method = environ["REQUEST_METHOD"]
-        exchange = Exchange(method, start_response, authenticator.realm)
+        exchange = Exchange(method, start_response, authenticator.error_response)
         environ[AUTHENTICATOR] = authenticator
         environ[PRINCIPAL] = ANONYMOUS
         if method == "OPTIONS" and is_preflight(method, EnvironHeaders(environ)):
@@ -73,7 +73,7 @@ class AuthMiddleware:
                 return exchange.answer(error)
             if authentication is not None:
                 environ[PRINCIPAL] = authentication.principal
-                exchange.by_cookie = authentication.credential.source.reads == "Cookie"
+                exchange.is_ambient = authentication.credential.ambient
         try:
             body = self.app(environ, exchange.start)
         except AuthError as error:

@@ -5,13 +5,22 @@ from dataclasses import dataclass
 
 import pytest
 from authority import Authority
-from oidc_provider import AUDIENCE, PATIENCE, SECRETS, SIGNING, OidcProvider
+from oidc_provider import (
+    ALGORITHMS,
+    AUDIENCE,
+    PATIENCE,
+    SECRETS,
+    SIGNED,
+    SIGNING,
+    OidcProvider,
+)
 
 from tokenward import (
     ClientSecretBasic,
     ClientSecretPost,
     IntrospectionClient,
     IntrospectionVerifier,
+    JWKSVerifier,
 )
 from tokenward.client_auth import MutualTLS, PrivateKeyJWT
 from tokenward.testing import FakeClock
@@ -74,6 +83,23 @@ def make_verifier(server, make_client, clock):
         client = client or make_client(server.storing_endpoint)
         known = {"audience": AUDIENCE, "clock": clock}
         made.append(IntrospectionVerifier(client, **known | options))
+        return made[-1]
+
+    yield make
+    for verifier in made:
+        verifier.close()
+
+
+@pytest.fixture
+def make_jwks_verifier(server, clock):
+    """Make a verifier of the server's access tokens, with all of its algorithms."""
+    made = []
+
+    def make(*issuer, **options):
+        if not issuer and not {"discovery_url", "jwks_uri"} & options.keys():
+            issuer = (server.issuer,)
+        known = {"algorithms": ALGORITHMS, "token_types": ("at+jwt",), "clock": clock}
+        made.append(JWKSVerifier(*issuer, **{"audience": SIGNED, **known, **options}))
         return made[-1]
 
     yield make

@@ -12,6 +12,7 @@ import { Provider, errors } from 'oidc-provider';
 const settings = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 const HOST = '127.0.0.1';
 const LIFE = 600;
+const LIFE_OF_SIGNED = 86_400; // longer than keys are kept
 
 // Records are files, so that a server that was killed knows its tokens when it is back.
 class Folder {
@@ -27,17 +28,23 @@ class Folder {
   async destroy(id) { fs.rmSync(this.file(id), { force: true }); }
 }
 
-const resourceServer = (_ctx, resource, client) => {
-  const signed = resource.endsWith('/signed');
+// Tokens for a resource that ends so are JWTs, signed as it says.
+const SIGNED = /\/signed(?:\/(\w+))?$/;
+
+const resourceServer = (_ctx, resource) => {
+  const signed = resource.match(SIGNED);
   if (!resource.startsWith(settings.audience)) throw new errors.InvalidTarget();
   return {
     audience: resource,
     scope: 'read write',
     accessTokenFormat: signed ? 'jwt' : 'opaque',
-    accessTokenTTL: settings.lives[client.clientId] ?? LIFE,
-    jwt: signed ? { sign: { alg: 'RS256' } } : undefined,
+    jwt: signed ? { sign: { alg: signed[1] ?? 'RS256' } } : undefined,
   };
 };
+
+const lifeOf = (_ctx, token, client) => (
+  settings.lives[client.clientId] ?? (token.resourceServer?.jwt ? LIFE_OF_SIGNED : LIFE)
+);
 
 const certificate = (ctx) => ctx.socket.getPeerX509Certificate?.();
 
@@ -62,7 +69,7 @@ function provide(issuer, { methods, clients, aliases }) {
     discovery: aliases ? { mtls_endpoint_aliases: aliases } : {},
     jwks: JSON.parse(fs.readFileSync(settings.jwks, 'utf8')),
     scopes: ['read', 'write'],
-    ttl: { ClientCredentials: (_ctx, _token, client) => settings.lives[client.clientId] ?? LIFE },
+    ttl: { ClientCredentials: lifeOf },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -81,7 +88,7 @@ function provide(issuer, { methods, clients, aliases }) {
   for (const event of ['server_error', 'grant.error', 'introspection.error', 'revocation.error']) {
     provider.on(event, (_ctx, error) => console.log(event, error.message, error.error_detail ?? ''));
   }
-  return provider.callback();
+  return { provider, handle: provider.callback() };
 }
 
 // --- the front: counts, faults, and two ways to be mounted
@@ -108,7 +115,7 @@ function answer(request, response) {
   const mount = Object.keys(issuers).find((prefix) => prefix && url.startsWith(`${prefix}/`)) ?? '';
   request.originalUrl = url;
   request.url = url.slice(mount.length);
-  issuers[mount](request, response);
+  issuers[mount].handle(request, response);
 }
 
 // Node resets no TLS connection.
@@ -146,8 +153,20 @@ function front(request, response) {
   }
 }
 
+// As the token endpoint makes one, beside an access token (OpenID Connect Core, section 3.1.3.6).
+async function idToken({ client, use }) {
+  const { provider } = issuers[''];
+  const about = { client: await provider.Client.find(client) };
+  const token = new provider.IdToken({ sub: 'alice' }, about);
+  token.scope = 'openid';
+  if (use === 'idtoken') token.set('at_hash', 'an-access-token');
+  return token.issue({ use });
+}
+
 const controls = {
   '/counts': () => counts,
+  '/id-token': idToken,
+  '/keys': () => { issuers = mount(); },
   '/fault': ({ path: pathname, ...fault }) => { faults[pathname] = fault; },
   '/release': () => {
     // Those on their way here as well.
@@ -164,7 +183,7 @@ const controls = {
 async function control(request, response) {
   let body = '';
   for await (const chunk of request) body += chunk;
-  response.end(JSON.stringify(controls[request.url](JSON.parse(body)) ?? null));
+  response.end(JSON.stringify(await controls[request.url](JSON.parse(body)) ?? null));
 }
 
 const listen = (server, port = 0) => new Promise((resolve, reject) => {
@@ -185,7 +204,8 @@ const ports = {
 };
 const root = `http://${HOST}:${ports.port}`;
 const overTLS = `https://${HOST}:${ports.tls_port}`;
-issuers = {
+// With the keys that are in the file now.
+const mount = () => ({
   '': provide(root, {
     methods: [
       'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth',
@@ -202,7 +222,8 @@ issuers = {
     methods: ['client_secret_basic'],
     clients: settings.clients.filter((c) => c.token_endpoint_auth_method === 'client_secret_basic'),
   }),
-};
+});
+issuers = mount();
 // The other end of this pipe closes when the tests are over, however they ended.
 new net.Socket({ fd: settings.lifeline, readable: true, writable: false })
   .on('close', () => process.exit())

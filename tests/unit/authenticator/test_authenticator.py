@@ -14,6 +14,7 @@ from tokenward.authenticator import (
     in_force,
     overridden,
 )
+from tokenward.bearer import error_response
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -411,3 +412,152 @@ def test_cached_turns_a_verifiers_not_authenticated_into_a_refusal():
     authenticator = Authenticator(Credential(authorization(), Returning(ANONYMOUS)))
     with pytest.raises(InvalidToken):
         authenticator.cached({"Authorization": "Bearer alice"})
+
+
+class Standing(StubVerifier):
+    """A verifier that knows somebody where nothing is presented at this machine."""
+
+    absent_detail = "Say who you are"
+
+    def __init__(self, who=ALICE):
+        super().__init__(OUTCOMES)
+        self.who = who
+        self.asked = []
+
+    def absent(self, headers, peer, /, *, live=False):
+        self.asked.append((peer, live))
+        if isinstance(self.who, Exception):
+            raise self.who
+        return self.who if peer == "::1" else None
+
+
+def standing(who=ALICE, *, source=None, **options):
+    verifier = Standing(who)
+    return Authenticator(Credential(source or header("X-T"), verifier, **options)), verifier
+
+
+def test_a_verifier_may_know_somebody_where_nothing_is_presented():
+    """It is asked with the peer, and whether the answer must be live; and only then."""
+    authenticator, verifier = standing()
+    found = authenticator.authenticate({}, peer="::1")
+    assert Authentication(ALICE, authenticator.credentials[0]) == found
+    assert found == authenticator.cached({}, peer="::1")
+    environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "::1"}
+    assert found == authenticator.authenticate_environ(environ, live=True)
+    assert [("::1", False), ("::1", False), ("::1", True)] == verifier.asked
+    for call in (authenticator.authenticate, authenticator.cached):
+        with pytest.raises(NotAuthenticated):
+            call({}, peer="::2")
+    verifier.asked.clear()
+    assert BOB == authenticator.authenticate({"X-T": "bob"}, peer="::1").principal
+    with pytest.raises(InvalidToken):
+        authenticator.authenticate({"X-T": "nonsense"}, peer="::1")
+    assert [] == verifier.asked
+
+
+def test_the_first_that_knows_somebody_decides(bearer):
+    """Those that know nobody, or cannot know, are passed over."""
+    places = [
+        Credential(header(f"X-{n}"), Standing(who)) for n, who in enumerate((None, BOB, ALICE))
+    ]
+    authenticator = Authenticator(bearer, *places)
+    found = authenticator.authenticate({}, peer="::1")
+    assert Authentication(BOB, places[1]) == found
+
+
+def test_somebody_who_presents_nothing_needs_proof_of_the_site_too():
+    """Unless the place is declared to be attached on purpose only."""
+    authenticator, _ = standing()
+    for call in (authenticator.authenticate, authenticator.cached):
+        with pytest.raises(CrossSiteRequest):
+            call({}, method="POST", peer="::1")
+        assert ALICE == call({"Sec-Fetch-Site": "none"}, method="POST", peer="::1").principal
+    deliberate, _ = standing(ambient=False)
+    assert ALICE == deliberate.authenticate({}, method="POST", peer="::1").principal
+
+
+def test_a_verifier_that_knows_nobody_must_not_let_anybody_in():
+    """And what it raises is a refusal as any other, logged as one."""
+    for who, error in (
+        (ANONYMOUS, InvalidToken),
+        (object(), InvalidToken),
+        (TokenExpired(), TokenExpired),
+        (NotAuthenticated(), InvalidToken),
+        (AuthServiceUnavailable(), AuthServiceUnavailable),
+    ):
+        authenticator, _ = standing(who)
+        for call in (authenticator.authenticate, authenticator.cached):
+            with pytest.raises(error):
+                call({}, peer="::1")
+
+
+def test_who_presents_nothing_is_told_what_the_verifier_wants():
+    """The first that has something to say; by whomever the error was raised."""
+    authenticator, _ = standing()
+    body = (
+        b'{"error":"not_authenticated","error_description":"Authentication is required.",'
+        b'"detail":"Say who you are"}'
+    )
+    for call in (authenticator.authenticate, authenticator.cached):
+        with pytest.raises(NotAuthenticated) as caught:
+            call({})
+        assert "Say who you are" == caught.value.detail
+        assert body == authenticator.error_response(caught.value).body
+    bare = NotAuthenticated()
+    assert body == authenticator.error_response(bare).body
+    assert None is bare.detail
+    said = NotAuthenticated()
+    said.detail = "Another"
+    assert b'"detail":"Another"' in authenticator.error_response(said).body
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidToken(), CrossSiteRequest(), AuthServiceUnavailable(), ValueError("x")]
+)
+def test_nobody_else_is_told_that(error):
+    """A refusal says of itself what it has to say."""
+    authenticator, _ = standing()
+    answer = authenticator.error_response(error)
+    assert b"detail" not in answer.body
+    assert error_response(error).body == answer.body
+
+
+def test_the_answer_names_the_realm(bearer):
+    """That of the authenticator; and no detail where no verifier has one."""
+    answer = Authenticator(bearer, realm="shop").error_response(NotAuthenticated())
+    assert 'Bearer realm="shop"' == dict(answer.headers)["WWW-Authenticate"]
+    assert b"detail" not in answer.body
+
+
+class Warm:
+    """A verifier that has something to fetch."""
+
+    def __init__(self, *, able=True):
+        self.able = able
+        self.warmed = 0
+
+    def verify(self, token, /, *, live=False):
+        return ALICE
+
+    def warm_up(self):
+        self.warmed += 1
+        return self.able
+
+
+@pytest.mark.parametrize("able", [(True, True), (False, True), (True, False)])
+def test_all_verifiers_are_warmed_up(bearer, able):
+    """Each once, also one that reads two places, and after one that could not be."""
+    first, second = (Warm(able=it) for it in able)
+    authenticator = Authenticator(
+        bearer,
+        Credential(header("X-First"), first),
+        Credential(cookie("first"), first),
+        Credential(header("X-Second"), second),
+    )
+    assert all(able) == authenticator.warm_up()
+    assert (1, 1) == (first.warmed, second.warmed)
+
+
+def test_where_nothing_is_to_fetch_all_is_there(bearer):
+    """Of most verifiers nothing can be had ahead of a token."""
+    assert Authenticator(bearer).warm_up()

@@ -154,3 +154,9 @@ def test_environ_headers_are_found_by_name_in_any_case():
     assert headers.get("x-api-TOKEN") == "abc"
     assert headers.get("Authorization") == "Bearer x"
     assert headers.get("Cookie") is None
+
+
+def test_the_headers_of_an_environment_can_be_listed():
+    """As names; what is no header is not among them."""
+    environ = {"HTTP_X_FORWARDED_FOR": "a", "HTTP_HOST": "b", "REMOTE_ADDR": "c", "wsgi.input": 0}
+    assert ["X-Forwarded-For", "Host"] == list(EnvironHeaders(environ).keys())

@@ -1,28 +1,26 @@
-"""The authorization server of an ``introspection`` entry."""
+"""The authorization server of an ``introspection`` entry, or of an entry's ``live``."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tokenward._http import RequestsTransport
 from tokenward.commands.doctor.files import of_certificate
 from tokenward.commands.doctor.finding import Finding
-from tokenward.commands.doctor.server import Witness, failed, listed, metadata_of, of_clock
-from tokenward.config import build_verifier
+from tokenward.commands.doctor.server import failed, listed, metadata_of, of_clock
+from tokenward.commands.witness import Witness
+from tokenward.config import Shared
 from tokenward.config.build import client_auth_of
-from tokenward.config.settings import (
-    ClientCredentialsSection,
-    IntrospectionEntry,
-    MutualTLSSection,
-)
+from tokenward.config.build.asked import introspection_verifier
+from tokenward.config.settings import ClientCredentialsSection, MutualTLSSection
 from tokenward.errors import AuthServiceUnavailable, InvalidToken
 from tokenward.protocols import Request
 
 if TYPE_CHECKING:
-    from tokenward.introspection import IntrospectionVerifier
+    from tokenward.config.settings import AskingSection
 
 _ENDPOINT = "introspection_endpoint"
 _SIGNED = "introspection_signing_alg_values_supported"
@@ -39,7 +37,7 @@ _NO_GRANT = frozenset(
 )
 
 
-def of_introspection(entry: IntrospectionEntry, path: str) -> Iterator[Finding]:
+def of_introspection(entry: AskingSection, path: str) -> Iterator[Finding]:
     """Look at what is configured, find the endpoint, and ask it about a token that nobody has."""
     if entry.audience is None:
         advice = "tokens meant for anybody are accepted; write the name that this API has"
@@ -67,7 +65,7 @@ def of_introspection(entry: IntrospectionEntry, path: str) -> Iterator[Finding]:
         witness.close()
 
 
-def _certificates(entry: IntrospectionEntry, path: str) -> Iterator[Finding]:
+def _certificates(entry: AskingSection, path: str) -> Iterator[Finding]:
     section, setting = entry.client_auth, f"{path}.client_auth"
     if isinstance(section, ClientCredentialsSection):
         section, setting = section.client_auth, f"{setting}.client_auth"
@@ -76,7 +74,7 @@ def _certificates(entry: IntrospectionEntry, path: str) -> Iterator[Finding]:
 
 
 def _discovered(
-    entry: IntrospectionEntry, witness: Witness, path: str
+    entry: AskingSection, witness: Witness, path: str
 ) -> Generator[Finding, None, bool]:
     setting = f"{path}.issuer"
     by_hand = f"or write {path}.{_ENDPOINT} beside it"
@@ -102,10 +100,10 @@ def _discovered(
     return True
 
 
-def _asked(entry: IntrospectionEntry, path: str) -> Generator[Finding, None, bool]:
+def _asked(entry: AskingSection, path: str) -> Generator[Finding, None, bool]:
     is_written = entry.introspection_endpoint is not None
     setting = f"{path}.{_ENDPOINT}" if is_written else f"{path}.issuer"
-    verifier = cast("IntrospectionVerifier", build_verifier(entry))
+    verifier = introspection_verifier(entry, Shared())
     try:
         active = verifier.client.introspect(secrets.token_urlsafe(32))["active"]
     except AuthServiceUnavailable as error:
@@ -134,7 +132,7 @@ def _asked(entry: IntrospectionEntry, path: str) -> Generator[Finding, None, boo
     return True
 
 
-def _identity(entry: IntrospectionEntry, path: str) -> str:
+def _identity(entry: AskingSection, path: str) -> str:
     section = entry.client_auth
     if section.method == "bearer":
         return f"make {path}.client_auth.token one that may introspect"

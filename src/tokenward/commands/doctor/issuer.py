@@ -11,7 +11,6 @@ from tokenward._http import RequestsTransport
 from tokenward._log import shown
 from tokenward.commands.doctor.finding import Finding
 from tokenward.commands.doctor.server import (
-    Witness,
     failed,
     listed,
     metadata_of,
@@ -19,13 +18,19 @@ from tokenward.commands.doctor.server import (
     of_clock,
     of_keys,
 )
+from tokenward.commands.witness import Witness
 from tokenward.errors import AuthServiceUnavailable
+from tokenward.metadata import MAX_DOCUMENT_BYTES
 
 if TYPE_CHECKING:
+    from tokenward.commands.published import PublishedSet
     from tokenward.metadata import Metadata
 
 TIMEOUT = 5.0
 """Seconds for each document."""
+
+DEFAULT_ALGORITHMS = frozenset({"RS256", "ES256"})
+"""What an entry of type ``jwks`` takes that does not say."""
 
 _INTROSPECTION = "introspection_endpoint"
 _ENDPOINTS = (_INTROSPECTION, "revocation_endpoint", "token_endpoint")
@@ -52,7 +57,7 @@ def examine_issuer(issuer: str) -> tuple[list[Finding], str]:
     Raises:
         ConfigurationError: The issuer is no URL that may be called.
     """
-    witness = Witness(RequestsTransport())
+    witness = Witness(RequestsTransport(max_response_bytes=MAX_DOCUMENT_BYTES))
     try:
         metadata = metadata_of(issuer, witness, timeout=TIMEOUT)
         place = witness.url
@@ -60,17 +65,34 @@ def examine_issuer(issuer: str) -> tuple[list[Finding], str]:
         witness.close()
         return [failed(error, "issuer")], ""
     try:
+        of_keys_there, published = _keys(metadata, witness)
+        algorithms = frozenset[str]() if published is None else published.algorithms
         findings = [
             Finding("ok", "issuer", f"describes itself at {place}"),
-            *_endpoints(metadata),
+            *_endpoints(metadata, has_keys=bool(algorithms)),
             *_methods(metadata),
             *_signatures(metadata),
-            *_keys(metadata, witness),
+            *of_keys_there,
             *of_clock(witness, "clock"),
         ]
     finally:
         witness.close()
-    return findings, "" if _url(metadata, _INTROSPECTION) is None else toml_for(metadata)
+    if _url(metadata, _INTROSPECTION) is not None:
+        return findings, toml_for(metadata)
+    return findings, toml_by_keys(metadata, algorithms) if algorithms else ""
+
+
+def toml_by_keys(metadata: Metadata, algorithms: frozenset[str]) -> str:
+    """Return the entry of ``credentials`` that verifies this server's tokens with its keys."""
+    lines = [
+        "[[credentials]]",
+        'type = "jwks"',
+        f"issuer = {json.dumps(metadata.issuer)}",
+        'audience = "my-api"',
+    ]
+    if algorithms.isdisjoint(DEFAULT_ALGORITHMS):
+        lines.append(f"algorithms = {json.dumps(sorted(algorithms))}")
+    return "\n".join([*lines, ""])
 
 
 def toml_for(metadata: Metadata) -> str:
@@ -96,12 +118,14 @@ def _url(metadata: Metadata, name: str) -> str | None:
         return None
 
 
-def _endpoints(metadata: Metadata) -> Iterator[Finding]:
+def _endpoints(metadata: Metadata, *, has_keys: bool) -> Iterator[Finding]:
     for name in _ENDPOINTS:
         try:
             yield Finding("ok", name, metadata.url(name))
         except AuthServiceUnavailable as error:
-            if name == _INTROSPECTION:
+            if name == _INTROSPECTION and has_keys and error.reason == "endpoint_missing":
+                yield Finding("ok", name, "none: its tokens are verified with its keys")
+            elif name == _INTROSPECTION:
                 advice = "its tokens cannot be introspected, unless you know the endpoint"
                 yield failed(error, name, advice)
             elif error.reason != "endpoint_missing":
@@ -135,11 +159,10 @@ def _signatures(metadata: Metadata) -> Iterator[Finding]:
         yield Finding("ok", _SIGNED, found)
 
 
-def _keys(metadata: Metadata, witness: Witness) -> Iterator[Finding]:
+def _keys(metadata: Metadata, witness: Witness) -> tuple[list[Finding], PublishedSet | None]:
     try:
         url = metadata.jwks_uri
     except AuthServiceUnavailable as error:
-        if error.reason != "endpoint_missing":
-            yield Finding("warn", "jwks_uri", error.hint)
-        return
-    yield of_keys(url, witness, "jwks_uri", timeout=TIMEOUT)
+        missing = error.reason == "endpoint_missing"
+        return ([] if missing else [Finding("warn", "jwks_uri", error.hint)]), None
+    return of_keys(url, witness, "jwks_uri", timeout=TIMEOUT)

@@ -5,24 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tokenward.commands.doctor.cloudflare import of_cloudflare
 from tokenward.commands.doctor.files import open_to_others
 from tokenward.commands.doctor.finding import Finding
 from tokenward.commands.doctor.introspection import of_introspection
 from tokenward.commands.doctor.service import of_login, of_service
 from tokenward.commands.doctor.shared_cache import of_shared_cache
+from tokenward.commands.doctor.signed import of_custom, of_jwks, of_shared_secret
 from tokenward.commands.homes import written_secrets
 from tokenward.commands.setup import check
-from tokenward.config.settings import IntrospectionEntry
+from tokenward.config.settings import (
+    CloudflareEntry,
+    CustomEntry,
+    IntrospectionEntry,
+    JWKSEntry,
+    SharedSecretEntry,
+)
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenward.commands.homes import Home
     from tokenward.config import Settings
+    from tokenward.config.settings import CredentialEntry
 
 HOW_TO_BEGIN = """\
 There is no configuration: name a TOML file with --config, or in TOKENWARD_CONFIG.
 
-To verify tokens that another server issues, write what `tokenward doctor ISSUER` finds, or:
+To verify tokens that another server issues, write what `tokenward doctor ISSUER` finds, or, with
+the keys that it publishes:
+
+    [[credentials]]
+    type = "jwks"
+    issuer = "https://auth.example.com"
+    audience = "my-api"
+
+or, by asking it about each:
 
     [[credentials]]
     type = "introspection"
@@ -64,12 +81,25 @@ def examine(home: Home) -> Iterator[Finding]:
     if not settings.credentials and settings.service is None:
         yield Finding("warn", "credentials", "none, so every request is one of nobody; add one")
     for at, entry in enumerate(settings.credentials):
-        if isinstance(entry, IntrospectionEntry):
-            yield from of_introspection(entry, f"credentials[{at}]")
-        else:
-            yield Finding("ok", f"credentials[{at}]", "the service's own tokens, checked in place")
+        yield from _of_credential(entry, f"credentials[{at}]")
     if settings.django is not None and settings.django.login is not None:
         yield of_login(settings.django.login)
+
+
+def _of_credential(entry: CredentialEntry, path: str) -> Iterator[Finding]:
+    match entry:
+        case JWKSEntry():
+            yield from of_jwks(entry, path)
+        case IntrospectionEntry():
+            yield from of_introspection(entry, path)
+        case CloudflareEntry():
+            yield from of_cloudflare(entry, path)
+        case SharedSecretEntry():
+            yield from of_shared_secret(entry, path)
+        case CustomEntry():
+            yield of_custom(entry, path)
+        case _:
+            yield Finding("ok", path, "the service's own tokens, checked in place")
 
 
 def _secrets(settings: Settings, home: Home) -> Iterator[Finding]:

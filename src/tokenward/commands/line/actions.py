@@ -158,10 +158,11 @@ def verify(arguments: Namespace, terminal: Terminal, home: Home) -> int:
     settings = home.settings()
     token = terminal.read_token()
     verdict: Principal | AuthError
+    advice = ""
     if arguments.explain:
         explanation = explain.explain(settings, token)
         _say_checks(explanation, terminal)
-        verdict = explanation.verdict
+        verdict, advice = explanation.verdict, explanation.advice
     else:
         try:
             verdict = explain.verify(settings, token)
@@ -171,7 +172,7 @@ def verify(arguments: Namespace, terminal: Terminal, home: Home) -> int:
         terminal.say(f"accepted: {verdict.kind} {shown(verdict.subject)} of {verdict.issuer}")
         return DONE
     undecided = isinstance(verdict, AuthServiceUnavailable)
-    why = verdict.hint or verdict.description
+    why = "; ".join(filter(None, (verdict.hint or verdict.description, advice)))
     terminal.say(f"{'undecided' if undecided else 'refused'}: {verdict.reason}: {why}")
     return UNAVAILABLE if undecided else REFUSED
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tokenward.config.build.asked import client_auth_of
 from tokenward.config.build.authenticator import build_authenticator
 from tokenward.config.build.service import build_service, initialize_store, open_store, sealer_of
 from tokenward.config.build.shared import Shared, build_shared, redis_of
-from tokenward.config.build.verifiers import build_verifier, client_auth_of
+from tokenward.config.build.verifiers import build_verifier
 
 __all__ = [
     "Shared",

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tokenward.authenticator import Authenticator, Credential, authorization, cookie, header
-from tokenward.by_issuer import ByIssuer, Unreserved
+from tokenward.by_issuer import Unreserved
+from tokenward.config.build.joined import Made, joined
 from tokenward.config.build.service import build_service
 from tokenward.config.build.shared import Shared, build_shared
 from tokenward.config.build.verifiers import build_verifier
-from tokenward.config.settings import CredentialEntry, IntrospectionEntry, LocalEntry
+from tokenward.config.settings import CloudflareEntry, CustomEntry, LocalEntry
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenward.authenticator import Source
-    from tokenward.config.settings import PagesSection, Settings
-    from tokenward.protocols import TokenVerifier
+    from tokenward.config.settings import CredentialEntry, PagesSection, Settings
     from tokenward.service import AuthService
-
-_Made = tuple[CredentialEntry, "TokenVerifier"]
 
 
 def build_authenticator(
@@ -45,18 +42,14 @@ def build_authenticator(
     if service is None and any(isinstance(e, LocalEntry) for e in described):
         service = build_service(settings, shared=shared)
     reserved = _reserved(settings)
-    places: defaultdict[str, list[_Made]] = defaultdict(list)
+    sources: dict[str, Source] = {}
+    places: dict[str, list[Made]] = {}
     for at, entry in enumerate(described):
-        verifier = _verifier(entry, f"credentials[{at}]", service, shared, reserved)
-        places[_place(entry.source)].append((entry, verifier))
-    credentials = [
-        Credential(
-            _source(made[0][0].source),
-            _joined(made, service),
-            ambient=_ambient([e for e, _ in made]),
-        )
-        for made in places.values()
-    ]
+        made = _made(at, entry, service, shared, reserved)
+        for source in _sources(made):
+            sources[source.place] = source
+            places.setdefault(source.place, []).append(made)
+    credentials = [_credential(source, places[place]) for place, source in sources.items()]
     if settings.pages is not None:
         credentials.append(_signed_in(settings.pages, credentials))
     return Authenticator(
@@ -81,9 +74,18 @@ def _signed_in(pages: PagesSection, credentials: list[Credential]) -> Credential
     raise ConfigurationError(msg)
 
 
-def _place(source: str) -> str:
-    # Header names are compared in any case, cookie names are not.
-    return source.lower() if source.startswith("header:") else source
+def _sources(made: Made) -> tuple[Source, ...]:
+    """Return the places that an entry reads, the one it names first."""
+    try:
+        first = _source(made.entry.source)
+    except ConfigurationError as error:
+        msg = f"credentials[{made.at}].source: {error}"
+    else:
+        if isinstance(made.entry, CloudflareEntry) and made.entry.cookie:
+            access: Any = made.verifier
+            return first, access.credentials(cookie=True)[-1].source
+        return (first,)
+    raise ConfigurationError(msg)
 
 
 def _source(text: str) -> Source:
@@ -105,48 +107,36 @@ def _reserved(settings: Settings) -> frozenset[str]:
     return frozenset()
 
 
-def _ambient(entries: list[CredentialEntry]) -> Any:
+def _credential(source: Source, made: list[Made]) -> Credential:
+    verifier = joined(source.place, made)
     # At one place all are presented alike: it is ambient if any of them says so.
-    said = [entry.ambient for entry in entries if entry.ambient is not None]
-    return any(said) if said else None
+    said = [
+        one.entry.ambient
+        for one in made
+        if one.entry.ambient is not None and _source(one.entry.source).place == source.place
+    ]
+    return Credential(source, verifier, ambient=any(said)) if said else Credential(source, verifier)
 
 
-def _verifier(
+def _made(
+    at: int,
     entry: CredentialEntry,
-    path: str,
     service: AuthService | None,
     shared: Shared,
     reserved: frozenset[str],
-) -> TokenVerifier:
+) -> Made:
+    if isinstance(entry, LocalEntry):
+        issuer = None if service is None else service.issuer
+    else:
+        issuer = entry.issuer
     try:
         verifier = build_verifier(entry, service=service, shared=shared)
     except ConfigurationError as error:
-        msg = f"{path}: {error}"
+        msg = f"credentials[{at}]: {error}"
     else:
-        if isinstance(entry, IntrospectionEntry) and entry.issuer is None and reserved:
-            return Unreserved(verifier, reserved)
-        return verifier
+        if issuer is None or isinstance(entry, CustomEntry):
+            # Nothing that was configured keeps it from naming any issuer.
+            others = reserved - {issuer}
+            verifier = Unreserved(verifier, others) if others else verifier
+        return Made(at, entry, verifier, issuer)
     raise ConfigurationError(msg)
-
-
-def _joined(made: list[_Made], service: AuthService | None) -> TokenVerifier:
-    if len(made) == 1:
-        return made[0][1]
-    by_issuer: dict[str, TokenVerifier] = {}
-    otherwise: TokenVerifier | None = None
-    for entry, verifier in made:
-        if isinstance(entry, IntrospectionEntry):
-            if otherwise is not None:
-                msg = (
-                    f"two 'introspection' credentials read {entry.source!r}; opaque tokens do not "
-                    "say which server they are of: give one of them another source"
-                )
-                raise ConfigurationError(msg)
-            otherwise = verifier
-            issuer = entry.issuer
-        else:
-            issuer = None if service is None else service.issuer
-        if issuer is not None and by_issuer.setdefault(issuer, verifier) is not verifier:
-            msg = f"two credentials read {entry.source!r} for the issuer {issuer!r}; keep one"
-            raise ConfigurationError(msg)
-    return ByIssuer(by_issuer, otherwise=otherwise)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from inspect import isclass, iscoroutinefunction
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tokenward.config.build.imported import imported
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -102,19 +101,11 @@ def _prometheus() -> PrometheusMetrics:
 
 
 def _imported(path: str) -> OnEvent:
-    module, _, name = path.partition(":")
     advice = "write MODULE:NAME of a function of one Event"
-    try:
-        found: Any = attrgetter(name)(import_module(module))
-    except Exception as error:  # noqa: BLE001 - a module of yours may raise anything
-        why = f"{type(error).__name__}: {error}" if isinstance(error, ImportError) else ""
-        why = why or type(error).__name__
-        msg = f"on_event: {path!r} cannot be imported ({why}); {advice}"
-    else:
-        if callable(found) and not isclass(found) and not iscoroutinefunction(found):
-            observer: OnEvent = found
-            return observer
-        kind = "a class" if isclass(found) else "async" if callable(found) else "no function"
-        msg = f"on_event: {path!r} is {kind}; {advice}, or of an object that is called with one"
-    # Out here, so that nothing the module raised is shown along with it.
+    found = imported(path, setting="on_event", advice=advice)
+    if callable(found) and not isclass(found) and not iscoroutinefunction(found):
+        observer: OnEvent = found
+        return observer
+    kind = "a class" if isclass(found) else "async" if callable(found) else "no function"
+    msg = f"on_event: {path!r} is {kind}; {advice}, or of an object that is called with one"
     raise ConfigurationError(msg)

@@ -14,7 +14,18 @@ from tokenward.config.settings.client_auth import (
     PostAuthSection,
     PrivateKeyJWTSection,
 )
-from tokenward.config.settings.credentials import CredentialEntry, IntrospectionEntry, LocalEntry
+from tokenward.config.settings.credentials import (
+    AskingSection,
+    CloudflareEntry,
+    CredentialEntry,
+    CustomEntry,
+    DevUserSection,
+    IntrospectionEntry,
+    JWKSEntry,
+    LiveSection,
+    LocalEntry,
+    SharedSecretEntry,
+)
 from tokenward.config.settings.django import DjangoSection, LoginSection, RolesSection
 from tokenward.config.settings.pages import PagesSection
 from tokenward.config.settings.service import ServiceSection
@@ -23,13 +34,19 @@ from tokenward.config.settings.whole import CONFIG_VARIABLE, Settings, as_settin
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "AskingSection",
     "BasicAuthSection",
     "BearerAuthSection",
     "ClientAuthSection",
     "ClientCredentialsSection",
+    "CloudflareEntry",
     "CredentialEntry",
+    "CustomEntry",
+    "DevUserSection",
     "DjangoSection",
     "IntrospectionEntry",
+    "JWKSEntry",
+    "LiveSection",
     "LocalEntry",
     "LoginSection",
     "MutualTLSSection",
@@ -40,5 +57,6 @@ __all__ = [
     "ServiceSection",
     "Settings",
     "SharedCacheSection",
+    "SharedSecretEntry",
     "as_settings",
 ]

@@ -69,7 +69,7 @@ def _not_a_setting(key: object, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.6)
     # A name that is cut short is far from the whole.
-    longer = [name for name in names if f"_{key}_" in f"_{name}_"]
+    longer = [name for name in names if f"_{key}_" in f"_{name}_" or name.startswith(str(key))]
     if not near and len(longer) == 1:
         near = longer
     advice = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
@@ -128,8 +128,17 @@ def _check_mode(path: str, what: str) -> None:
 
 
 def _none_in_toml(value: Any) -> Any:
-    # TOML has no null; false cannot be an audience, so nothing is turned off by accident.
+    # TOML has no null; false is no name, so nothing is turned off by accident.
     return None if value is False else value
+
+
+def plain(value: Any) -> Any:
+    """Return a copy of what a mapping holds, in lists and dictionaries of its own."""
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain, value)) if type(value) in (list, tuple) else list(value)
+    return value
 
 
 def _list_of_one(value: Any) -> Any:
@@ -177,6 +186,17 @@ SomeNames = Annotated[
 
 Audience = Annotated[SomeNames | None, BeforeValidator(_none_in_toml)]
 """A string, a sequence of strings, or ``None`` written out (in TOML: ``false``)."""
+
+WrittenIssuer = Annotated[
+    Annotated[str, Field(min_length=1)] | None, BeforeValidator(_none_in_toml)
+]
+"""Whose tokens are taken; ``None`` written out (in TOML: ``false``): anybody's."""
+
+Flag = Annotated[bool, Field(strict=True)]
+"""``True`` or ``False``, and nothing that is like one of them."""
+
+VerifyTLS = Flag | str
+"""``True``, the path of a CA bundle, or ``False``."""
 
 
 def one_line(path: Sequence[object], message: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -142,28 +142,23 @@ def as_settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
     return settings if isinstance(settings, Settings) else Settings.model_validate(settings)
 
 
-_DISCRIMINATORS = frozenset(
-    {
-        "introspection",
-        "local",
-        "client_secret_basic",
-        "client_secret_post",
-        "private_key_jwt",
-        "tls_client_auth",
-        "self_signed_tls_client_auth",
-        "bearer",
-        "client_credentials",
-    }
-)
-_NONE_ADVICE = (
-    "write the name that this API has at the issuer; None (in TOML: false) takes a token that is "
-    "meant for anybody"
-)
+# Behind these a location has the tag of a union, which is no part of what the user wrote.
+_UNIONS = frozenset({"client_auth"})
+_TAG_OF_AN_ENTRY = 2
+_ADVICE = {
+    "audience": (
+        "write the name that this API has at the issuer; None (in TOML: false) takes a token that "
+        "is meant for anybody"
+    ),
+    "issuer": (
+        "write whose tokens are taken, as they name their issuer; None (in TOML: false) takes what "
+        "anybody signed with the secret"
+    ),
+}
 
 
 def _sentence(error: Any) -> str:
-    # Part of a location that is the tag of a union is no part of what the user wrote.
-    path = [part for part in error["loc"] if part not in _DISCRIMINATORS]
+    path = _as_written(error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "union_tag_invalid":
         named = error["ctx"]
@@ -172,6 +167,15 @@ def _sentence(error: Any) -> str:
         )
     if error["type"] == "missing":
         message = "is missing"
-        if path and path[-1] == "audience" and path[0] == "credentials":
-            message += f"; {_NONE_ADVICE}"
+        if path and path[0] == "credentials" and path[-1] in _ADVICE:
+            message += f"; {_ADVICE[path[-1]]}"
     return one_line(path, message)
+
+
+def _as_written(location: Sequence[Any]) -> list[Any]:
+    return [
+        part
+        for at, part in enumerate(location)
+        if not (at and location[at - 1] in _UNIONS)
+        and not (at == _TAG_OF_AN_ENTRY and location[0] == "credentials")
+    ]

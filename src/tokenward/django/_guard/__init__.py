@@ -11,7 +11,6 @@ from django.utils.cache import patch_vary_headers
 from django.views.generic import RedirectView
 
 from tokenward.authenticator import EnvironHeaders, Requirement
-from tokenward.bearer import error_response
 from tokenward.django._guard.decision import (
     Seen,
     adecide,
@@ -175,7 +174,7 @@ def answer(request: HttpRequest, error: AuthError) -> HttpResponse:
         page = f"{page}?{query.urlencode(safe='/')}"
         response = HttpResponseRedirect(page, headers={"Cache-Control": "no-store"})
     else:
-        made = error_response(error, realm=authenticator_in_force().realm)
+        made = authenticator_in_force().error_response(error)
         is_head = request.META["REQUEST_METHOD"] == "HEAD"
         response = HttpResponse(b"" if is_head else made.body, status=made.status)
         response["Content-Length"] = str(len(made.body))
@@ -199,7 +198,7 @@ def finish(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase
         return response
     vary(seen, response)
     who = seen.authentication
-    if who is not None and who.credential.source.reads == "Cookie":
+    if who is not None and who.credential.ambient:
         # A browser must not show the page again once its owner has signed out.
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -163,7 +163,8 @@ def check_views(**_kwargs: object) -> list[CheckMessage]:
             Error(
                 "The view asks the issuer about every token (live=True), and a configured "
                 "verifier has no issuer to ask.",
-                hint="Give every credential a verifier that can ask, or take live=True away.",
+                hint="Take live=True away, or have every credential ask: an entry of type 'jwks' "
+                "takes 'live', one of type 'introspection' asks by itself.",
                 obj=view.name,
                 id="tokenward.E009",
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.core.checks import CheckMessage, Warning  # noqa: A004 - Django's name for it
 
 from tokenward.commands.homes import written_secrets
+from tokenward.config.settings import CloudflareEntry
 from tokenward.django._state import SettingsHome, home
 from tokenward.django.checks.listed import index_in
 from tokenward.errors import ConfigurationError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
-_URLS = ("issuer", "introspection_endpoint", "discovery_url", "jwks_uri")
+_URLS = ("issuer", "introspection_endpoint", "discovery_url", "jwks_uri", "domain")
 
 
 def check_deployment(**_kwargs: object) -> list[CheckMessage]:
@@ -50,10 +51,14 @@ def _tokens_for_anybody(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def _plain_http(settings: Settings) -> Iterator[CheckMessage]:
+    told = set()
     for path, section in _sections(settings):
         for name in _URLS:
-            url = getattr(section, name, None)
-            if isinstance(url, str) and url.lower().startswith("http:"):
+            url = None if _follows(section, name) else getattr(section, name, None)
+            # What 'live' does not say is as in the entry around it: once is enough.
+            place = path.removesuffix(".live"), url
+            if isinstance(url, str) and url.lower().startswith("http:") and place not in told:
+                told.add(place)
                 yield _warning(
                     "W004",
                     f"{path}.{name}",
@@ -63,11 +68,18 @@ def _plain_http(settings: Settings) -> Iterator[CheckMessage]:
                 )
 
 
+def _follows(section: object, name: str) -> bool:
+    """Tell whether an issuer is what another setting makes it."""
+    if name != "issuer":
+        return False
+    return isinstance(section, CloudflareEntry) or bool(getattr(section, "discovery_url", None))
+
+
 def _cookies(settings: Settings) -> Iterator[CheckMessage]:
     cookies = [
-        f"credentials[{at}].source"
+        f"credentials[{at}].{'source' if entry.source.startswith('cookie:') else 'cookie'}"
         for at, entry in enumerate(settings.credentials)
-        if entry.source.startswith("cookie:")
+        if entry.source.startswith("cookie:") or getattr(entry, "cookie", False)
     ]
     if settings.pages is not None:
         cookies.append("pages.cookie")
@@ -120,8 +132,11 @@ def _service(settings: Settings) -> Iterator[CheckMessage]:
 
 
 def _unverified_tls(settings: Settings) -> Iterator[CheckMessage]:
+    told = set()
     for path, section in _sections(settings):
-        if getattr(section, "verify_tls", True) is False:
+        place = path.removesuffix(".live")
+        if getattr(section, "verify_tls", True) is False and place not in told:
+            told.add(place)
             yield _warning(
                 "W010",
                 f"{path}.verify_tls",
@@ -134,6 +149,7 @@ def _sections(settings: Settings) -> Iterator[tuple[str, object]]:
     """Yield what may name a server, by its path."""
     for at, entry in enumerate(settings.credentials):
         yield f"credentials[{at}]", entry
+        yield f"credentials[{at}].live", getattr(entry, "live", None)
     yield "service", settings.service
     if settings.django is not None:
         yield "django.login", settings.django.login

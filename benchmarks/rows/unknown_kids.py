@@ -1,0 +1,115 @@
+"""200 tokens that name keys nobody has, beside good ones: what is fetched, and who waits."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import interpreter, measured
+from benchmarks.harness import Effort, Result, Taken, micro
+from benchmarks.signed import AUDIENCE, ISSUER, signer
+from benchmarks.upstream import Upstream, running
+from tokenward import InvalidToken, JWKSVerifier
+
+TOKENS = 200
+LATENCY = 0.05
+"""Seconds that a fetch of the keys takes: some hundred times what a good token takes."""
+
+COOLDOWN = 30.0
+ROUNDS = 11
+
+_THREADS = 4
+_PAUSE = 0.001
+"""Seconds between one token and the next, of every thread."""
+
+Ask = Callable[[str], object]
+
+
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
+    """Count fetches, and time good tokens without a flood, and in two kinds of it."""
+    by = signer("RS256")
+    good = by.token()
+    unknown = [by.token(kid=f"key-{n}") for n in range(TOKENS)]
+    expired = [by.token(expires_in=-3_600) for _ in range(TOKENS)]
+    fetches: list[int] = []
+    p99s: dict[str, list[float]] = {"quiet": [], "unknown": [], "expired": []}
+    with running() as upstream:
+        for _ in range(effort.rounds(ROUNDS)):
+            with _verifier(upstream, by.jwks) as ask:
+                p99s["quiet"].append(_p99_beside((), ask, good))
+                p99s["expired"].append(_p99_beside(expired, ask, good))
+                before = upstream.calls()
+                p99s["unknown"].append(_p99_beside(unknown, ask, good))
+                fetches.append(upstream.calls() - before)
+    taken = Taken(p99s)
+    return [
+        Result(
+            f"{TOKENS} unknown kids: fetches",
+            max(fetches),
+            "fetches",
+            1,
+            detail=f"of {len(fetches)} rounds the most; the cooldown is {COOLDOWN:.0f} s",
+        ),
+        Result(
+            f"{TOKENS} unknown kids: p99 of a good token beside them",
+            taken.over("unknown", "quiet"),
+            "x quiet",
+            2,
+            detail=(
+                f"{micro(taken['unknown'])} over {micro(taken['quiet'])}, while a fetch takes"
+                f" {LATENCY * 1e3:.0f} ms; beside {TOKENS} expired tokens"
+                f" {taken.over('expired', 'quiet'):.3g} x"
+            ),
+        ),
+        *measured(
+            f"{TOKENS} unknown kids: peers",
+            "jwks_peers",
+            "unknown_kids",
+            made=made,
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def _verifier(upstream: Upstream, jwks: Mapping[str, Any]) -> Iterator[Ask]:
+    """Give what verifies every token anew; its keys were fetched just before."""
+    verifier = JWKSVerifier(
+        ISSUER,
+        audience=AUDIENCE,
+        jwks_uri=upstream.publish(jwks, delay=LATENCY),
+        cooldown=COOLDOWN,
+        cache_entries=0,
+    )
+    verifier.refresh()
+    try:
+        yield verifier.verify
+    finally:
+        verifier.close()
+
+
+def _p99_beside(flood: Sequence[str], ask: Ask, good: str) -> float:
+    """Return the p99 of the seconds that a good token takes, while the others pass."""
+    threads = [
+        threading.Thread(target=_refused, args=(ask, flood[n::_THREADS])) for n in range(_THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    taken: list[float] = []
+    while len(taken) < TOKENS or any(thread.is_alive() for thread in threads):
+        started = time.perf_counter()
+        ask(good)
+        taken.append(time.perf_counter() - started)
+        time.sleep(_PAUSE / _THREADS)
+    return statistics.quantiles(taken, n=100)[98]
+
+
+def _refused(ask: Ask, tokens: Sequence[str]) -> None:
+    for token in tokens:
+        with contextlib.suppress(InvalidToken):
+            ask(token)
+        time.sleep(_PAUSE)

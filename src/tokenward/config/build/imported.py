@@ -1,0 +1,32 @@
+"""What a setting names as ``MODULE:NAME``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+from tokenward.errors import ConfigurationError
+
+
+def imported(path: str, *, setting: str, advice: str) -> Any:
+    """Return what ``path`` names.
+
+    Args:
+        path: ``MODULE:NAME``; the name may be a dotted path.
+        setting: Where it is written, as the message says it.
+        advice: What to write there.
+
+    Raises:
+        ConfigurationError: The module cannot be imported, or has no such name. What it raised is
+            named by its type: its text may hold anything.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return attrgetter(name)(import_module(module))
+    except Exception as error:  # noqa: BLE001 - a module of yours may raise anything
+        why = f"{type(error).__name__}: {error}" if isinstance(error, ImportError) else ""
+        why = why or type(error).__name__
+        msg = f"{setting}: {path!r} cannot be imported ({why}); {advice}"
+    # Out here, so that nothing the module raised is shown along with it.
+    raise ConfigurationError(msg)
