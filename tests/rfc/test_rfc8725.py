@@ -548,7 +548,7 @@ NAMELESS = {
     "ID token": ({"aud": "client", "nonce": "n-0S6_WzA2Mj"}, "audience_mismatch"),
     "authorization response": ({"sub": ..., "iat": ..., "code": "x", "state": "y"}, "no_subject"),
     "UserInfo answer": ({"exp": ..., "iat": ...}, "claim_missing"),
-    "DPoP proof": ({"iss": ..., "sub": ..., "aud": ..., "exp": ...}, "claim_missing"),
+    "DPoP proof": ({"iss": ..., "sub": ..., "aud": ..., "exp": ...}, "unknown_issuer"),
     "token bound to a key": ({"cnf": {"jkt": "x"}}, "sender_constrained"),
 }
 

@@ -13,6 +13,7 @@ DEFAULT_TYPES = GENERIC_TYPES | {"at+jwt", "application/at+jwt"}
 _OTHER_KINDS = frozenset({"id", "refresh", "offline", "logout"})
 _LOGOUT_TOKEN_CLAIMS = ("events",)
 _OTHER_CLAIMS = (*_LOGOUT_TOKEN_CLAIMS, "at_hash", "c_hash", "s_hash")
+_TELLING = frozenset({"typ", "token_use", "token_type", "type", *_OTHER_CLAIMS})
 
 
 def full_type(typ: str) -> str:
@@ -37,6 +38,8 @@ def refuse_other_kinds(
     Raises:
         InvalidToken: With the reason ``wrong_type``.
     """
+    if _TELLING.isdisjoint(claims):
+        return  # as most access tokens
     typ = _lowered(claims.get("typ"))
     if typ in _OTHER_KINDS and not (id_tokens and typ == "id"):
         actual = f"the payload typ {shown(claims['typ'])}"

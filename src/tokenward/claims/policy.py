@@ -230,7 +230,7 @@ class ClaimsPolicy:
         raise InvalidClaim("aud", sorted(expected), aud, hint, reason="audience_mismatch")
 
     def _roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
-        return frozenset(role for path in self.roles_claims for role in strings_at(claims, path))
+        return frozenset([role for path in self.roles_claims for role in strings_at(claims, path)])
 
 
 def _run_check(check: Callable[[Mapping[str, Any]], None], claims: Mapping[str, Any]) -> None:
