@@ -266,6 +266,41 @@ def test_one_of_several_audiences():
     assert "audience_mismatch" == refused(policy, good(aud="x")).reason
 
 
+@pytest.mark.parametrize(
+    ("claims", "accepted"),
+    [
+        ({"client_id": "web"}, True),
+        ({"azp": "web"}, True),
+        ({"appid": "app"}, True),
+        ({"cid": "app"}, True),
+        ({"client_id": "other"}, False),
+        ({"client_id": "other", "azp": "web"}, False),
+        ({"client_id": ["web"]}, False),
+        ({"client_id": ""}, False),
+        ({"client_id": "Web"}, False),
+        ({}, False),
+    ],
+    ids=repr,
+)
+def test_only_these_clients(claims, accepted):
+    """By whichever claim names the client first; an issuer that names no audience names it so."""
+    policy = ClaimsPolicy(audience=None, clients=["web", "app"])
+
+    if accepted:
+        assert policy.check_claims(good(**claims), now=NOW) is None
+    else:
+        error = refused(policy, good(**claims))
+        assert ("client_id", "client_mismatch") == (error.claim, error.reason)
+        assert "'app' or 'web'" in error.hint
+
+
+def test_any_client_by_default():
+    """It is a check more, not one to be turned off."""
+    for clients in ((), []):
+        policy = ClaimsPolicy(audience=None, clients=clients)
+        assert policy.check_claims(good(client_id="x"), now=NOW) is None
+
+
 def test_evidence_is_in_attributes_and_the_hint_is_escaped():
     """What came is kept for programs; in the hint it cannot forge a line of a log."""
     error = refused(ClaimsPolicy(audience="orders"), good(aud=["x\r\nforged", "y" * 5_000]))

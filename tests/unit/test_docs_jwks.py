@@ -231,6 +231,7 @@ CAUSES = {
     "claim_missing": lambda s, v: s.token(exp=None),
     "unknown_issuer": lambda s, v: s.token(iss=s.issuer + "/"),
     "audience_mismatch": lambda s, v: s.token(aud="billing"),
+    "client_mismatch": lambda s, v: s.token(client_id="other"),
     "sender_constrained": lambda s, v: s.token(cnf={"jkt": "x"}),
     "unknown_key": lambda s, v: with_header(s.token(), kid="another"),
     "ambiguous_key": lambda s, v: (s.rotate(), with_header(s.token(), kid=None))[1],
@@ -250,7 +251,8 @@ def checked(claims):
 @pytest.mark.parametrize("reason", sorted(CAUSES))
 def test_a_refusal_has_the_reason_of_the_table(server, reason):
     """Each row's token is refused, and with that reason."""
-    verifier = JWKSVerifier(server.issuer, audience="orders", check=checked)
+    clients = ["web"] if reason == "client_mismatch" else ()
+    verifier = JWKSVerifier(server.issuer, audience="orders", clients=clients, check=checked)
     token = CAUSES[reason](server, verifier)
     with pytest.raises(InvalidToken) as refused:
         verifier.verify(token)

@@ -241,7 +241,7 @@ REFUSED = [
     ("entra", 0, "JWT", ENTRA | {"azp": None, "scp": None, "nonce": "n"}, "claim_missing"),
     ("entra", 1, "JWT", ENTRA_V1 | {"appid": None, "nonce": "n"}, "claim_missing"),
     ("cognito", 0, None, COGNITO_ID, "wrong_type"),
-    ("cognito", 0, None, COGNITO | {"client_id": "another"}, "other_client"),
+    ("cognito", 0, None, COGNITO | {"client_id": "another"}, "client_mismatch"),
     ("cognito", 0, None, COGNITO | {"iss": POOL + "2"}, "unknown_issuer"),
     ("cognito", 1, None, COGNITO, "audience_mismatch"),
     ("okta", 0, None, OKTA | {"iss": "https://acme.okta.com"}, "unknown_issuer"),

@@ -52,6 +52,9 @@ class ClaimsPolicy:
         token_types: The header ``typ`` values to accept, in any case; ``None``: anything that
             can be an access token.
         accept_id_tokens: Take ID tokens (OpenID Connect Core, section 2) beside access tokens.
+        clients: The clients whose tokens are accepted, by ``client_id`` (RFC 9068, section 2.2),
+            ``azp``, ``appid`` or ``cid``; empty: any client's. Where an issuer names no audience,
+            they can stand for it.
         roles_claim: Where the roles are: a claim's name, or a dotted path; several are joined.
         check: Raises `InvalidClaim` for what only you know, or `AuthServiceUnavailable`. It gets
             the claims. Whatever else it raises refuses the token too.
@@ -69,6 +72,7 @@ class ClaimsPolicy:
         required: Collection[str] = (),
         token_types: Collection[str] | None = None,
         accept_id_tokens: bool = False,
+        clients: Collection[str] = (),
         roles_claim: str | Sequence[str] = "roles",
         check: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
@@ -81,6 +85,7 @@ class ClaimsPolicy:
         self.required = _some_names(required, "required", empty=True) or frozenset()
         types = _some_names(token_types, "token_types")
         self.token_types = None if types is None else frozenset(map(full_type, types))
+        self.clients = _some_names(clients, "clients", empty=True) or frozenset()
         self.accept_id_tokens = accept_id_tokens
         self.roles_claims = _some_names(roles_claim, "roles_claim", empty=True) or frozenset()
         self.check = check
@@ -129,6 +134,8 @@ class ClaimsPolicy:
             self._check_issuer(claims.get("iss"))
         if self.audience is not None:
             self._check_audience(claims)
+        if self.clients:
+            self._check_client(text_at(claims, *CLIENT_CLAIMS))
         for name in self.required:
             if claims.get(name) is None:
                 hint = f"the claim {name!r} is required and is missing"
@@ -228,6 +235,14 @@ class ClaimsPolicy:
             hint = "aud is neither a string nor a list of strings"
         hint = _advised(hint, hints.of_audience(expected, claims))
         raise InvalidClaim("aud", sorted(expected), aud, hint, reason="audience_mismatch")
+
+    def _check_client(self, client: str | None) -> None:
+        if client not in self.clients:
+            hint = f"expected a token issued to the client {_listed(self.clients)}, got "
+            hint += "none that is named" if client is None else shown(client)
+            raise InvalidClaim(
+                "client_id", sorted(self.clients), client, hint, reason="client_mismatch"
+            )
 
     def _roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
         return frozenset([role for path in self.roles_claims for role in strings_at(claims, path)])

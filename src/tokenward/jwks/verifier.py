@@ -56,6 +56,7 @@ class JWKSVerifier:
             with no other kind beside it.
         token_types: See `ClaimsPolicy`; ``("at+jwt",)`` takes access tokens by RFC 9068 only.
         accept_id_tokens: See `ClaimsPolicy`.
+        clients: See `ClaimsPolicy`.
         required: See `ClaimsPolicy`.
         leeway: See `ClaimsPolicy`.
         roles_claim: See `ClaimsPolicy`.
@@ -103,6 +104,7 @@ class JWKSVerifier:
         algorithms: Sequence[str] = ("RS256", "ES256"),
         token_types: Collection[str] | None = None,
         accept_id_tokens: bool = False,
+        clients: Collection[str] = (),
         required: Collection[str] = ("exp",),
         leeway: float = 30,
         roles_claim: str | Sequence[str] = "roles",
@@ -163,6 +165,7 @@ class JWKSVerifier:
                 "required": required,
                 "token_types": token_types,
                 "accept_id_tokens": accept_id_tokens,
+                "clients": clients,
                 "roles_claim": roles_claim,
                 "check": check,
             },

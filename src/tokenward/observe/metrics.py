@@ -21,7 +21,14 @@ OUTCOMES = frozenset(
     (
         # what becomes of a token, or of a login
         *("ok", "unavailable", "interrupted", "malformed", "invalid_token", "inactive", "expired"),
-        *("revoked", "not_yet_valid", "issued_in_future", "invalid_time", "audience_mismatch"),
+        *(
+            "revoked",
+            "not_yet_valid",
+            "issued_in_future",
+            "invalid_time",
+            "audience_mismatch",
+            "client_mismatch",
+        ),
         *("unknown_issuer", "wrong_type", "invalid_claim", "claim_missing", "check_failed"),
         *("no_subject", "sender_constrained", "unsupported_token_type", "user_not_found"),
         *("user_inactive", "user_unknown", "bad_signature", "algorithm", "unknown_key"),

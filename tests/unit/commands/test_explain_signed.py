@@ -134,6 +134,17 @@ class TestChecks:
         status, checks, _ = explain(jwks(), server.token(**claims))
         assert (1, stopped_at(failed)) == (status, outcomes(checks))
 
+    def test_a_token_of_another_client_is_told_by_its_client(self, explain, jwks, server):
+        """A check that is made only where clients are named."""
+        path = jwks('clients = ["web", "app"]')
+        order = [*ORDER[: ORDER.index("required")], "client_id", *ORDER[ORDER.index("required") :]]
+
+        status, checks, _ = explain(path, server.token(azp="web", client_id=None))
+        assert (0, order) == (status, list(checks))
+        status, checks, _ = explain(path, server.token(client_id="other"))
+        assert (1, stopped_at("client_id", order)) == (status, outcomes(checks))
+        assert "expected 'web' or 'app', got other" == checks["client_id"][1]
+
     def test_what_stands_in_a_header_fails_by_its_name(self, explain, jwks, server):
         """An algorithm nobody may use, an extension, a header type."""
         key = hmac_key()

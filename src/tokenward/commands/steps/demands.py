@@ -26,6 +26,7 @@ class Demands:
     max_token_bytes: int
     token_types: tuple[str, ...] | None = None
     accept_id_tokens: bool = False
+    clients: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, entry: JWKSEntry | SharedSecretEntry) -> Demands:
@@ -43,6 +44,7 @@ class Demands:
             max_token_bytes=entry.max_token_bytes,
             token_types=entry.token_types,
             accept_id_tokens=entry.accept_id_tokens,
+            clients=entry.clients,
         )
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward import _jose, _json
 from tokenward._log import shown
+from tokenward.claims import CLIENT_CLAIMS
 from tokenward.errors import AuthError, AuthServiceUnavailable
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def claim_steps(
     required: Sequence[str],
     issuer: Sequence[str] | None,
     audience: Sequence[str] | None,
+    *,
+    clients: Sequence[str] = (),
 ) -> list[Step]:
     """Return the checks of `ClaimsPolicy.check_registered` in its order."""
     ahead, past = f"a time ahead (leeway {leeway:g} s)", f"no time ahead (leeway {leeway:g} s)"
@@ -63,9 +66,15 @@ def claim_steps(
         Step("iat", {"issued_in_future"}, past, value(claims, "iat")),
         Step("iss", {"unknown_issuer"}, _any_of(issuer), value(claims, "iss")),
         Step("aud", {"audience_mismatch"}, _any_of(audience), value(claims, "aud")),
+        *([_client_step(claims, clients)] if clients else []),
         Step("required", {"claim_missing"}, ", ".join(required) or "nothing", present),
         Step("cnf", {"sender_constrained"}, "absent", value(claims, "cnf")),
     ]
+
+
+def _client_step(claims: Mapping[str, Any], clients: Sequence[str]) -> Step:
+    name = next((name for name in CLIENT_CLAIMS if claims.get(name)), "client_id")
+    return Step("client_id", {"client_mismatch"}, _any_of(clients), value(claims, name))
 
 
 def subject_step(claims: Mapping[str, Any]) -> Step:

@@ -71,6 +71,7 @@ class _SignedEntry(PlacedEntry, VerifyingSection):
     audience: Audience
     token_types: SomeNames | None = None
     accept_id_tokens: Flag = False
+    clients: Names = ()
     required: Names = ("exp",)
 
 
