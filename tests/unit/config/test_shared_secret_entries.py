@@ -140,6 +140,23 @@ def test_anybodys_tokens_where_that_is_written(read):
     assert "ada" == verifier.verify(signed(iss="https://x.example", aud=None)).subject
 
 
+@pytest.mark.parametrize("other", ["shared_secret", "jwks"])
+def test_two_that_name_no_issuer_cannot_be_told_apart(other):
+    """Also at two places: the person 17 of one would be the person 17 of the other."""
+    key = _jose.public_jwk(_jose.generate_key("ES256"))
+    entries = {
+        "shared_secret": shared_secret(secret=LONG, issuer=None),
+        "jwks": {"type": "jwks", "jwks": {"keys": [key]}, "issuer": None, "audience": "orders"},
+    }
+    mapping = {
+        "credentials": [shared_secret(issuer=None), entries[other] | {"source": "header:X-Old"}]
+    }
+    message = refused(mapping)
+    assert "credentials[0] and credentials[1] name no issuer" in message
+    mapping["credentials"][1]["issuer"] = OLD
+    assert 2 == len(parsed(*mapping["credentials"]).credentials)
+
+
 def test_the_issuer_and_the_audience_count(read):
     """As for every signed token."""
     verifier = build_verifier(read(shared_secret()).credentials[0])
