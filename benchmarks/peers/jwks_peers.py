@@ -23,6 +23,7 @@ from benchmarks.peers.jwks import (
     jwk_client,
 )
 from benchmarks.rows.first_verify import BARS
+from benchmarks.rows.import_time import imported
 from benchmarks.rows.unknown_kids import TOKENS
 from benchmarks.signed import (
     AUDIENCE,
@@ -70,6 +71,48 @@ def first_verify(rounds: int) -> Iterator[Result]:
                     None,
                     detail=f"{micro(taken[name])} over {micro(taken[PYJWT])}; {beside}",
                 )
+
+
+def cached_verify(rounds: int) -> Iterator[Result]:
+    """Compare a token that was verified before: none of the others keeps what it found out."""
+    by = signer("RS256")
+    token, for_clasp = by.token(), by.token(audience=None)
+    with running() as upstream:
+        calls = {"tokenward": _call(pinned_verifier(by).verify, token)}
+        calls[PYJWT] = _call(pyjwt_decode(by), token)
+        for name, ask in _peers(by, upstream, token).items():
+            calls[name] = _call(ask, for_clasp if name.startswith(CLASP) else token)
+        taken = interleaved(calls, number=50, rounds=rounds, clock=time.thread_time)
+    for name in calls:
+        if name != "tokenward":
+            yield Result(
+                f"cached verify, a signed token: {name}",
+                taken.over(name, "tokenward"),
+                "x tokenward",
+                None,
+                detail=f"{micro(taken[name])} over {micro(taken['tokenward'])}, RS256",
+            )
+
+
+def imports(rounds: int) -> Iterator[Result]:
+    """Compare what it takes to have them."""
+    needs = {
+        "tokenward": "from tokenward import JWKSVerifier",
+        JWK_CLIENT: "from jwt import PyJWKClient",
+        JOSERFC: "from joserfc import jwt, jwk",
+        AUTH_JWKS: "from auth_jwks import JWKS",
+        CLASP: "import clasp",
+    }
+    net = imported(needs, rounds=rounds)
+    for name, statement in needs.items():
+        if name != "tokenward":
+            yield Result(
+                f"{statement}: {name}",
+                net.over(name, "tokenward"),
+                "x from tokenward import JWKSVerifier",
+                None,
+                detail=f"{net[name] * 1e3:.0f} ms over {net['tokenward'] * 1e3:.0f} ms",
+            )
 
 
 def long_token(rounds: int) -> Iterator[Result]:
@@ -143,7 +186,13 @@ def _refusal(ask: Ask, token: str) -> str:
     return "an answer"
 
 
-ROWS = {"first_verify": first_verify, "long_token": long_token, "unknown_kids": unknown_kids}
+ROWS = {
+    "first_verify": first_verify,
+    "cached_verify": cached_verify,
+    "imports": imports,
+    "long_token": long_token,
+    "unknown_kids": unknown_kids,
+}
 
 
 def main() -> None:

@@ -72,6 +72,13 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             detail=f"{micro(taken['due'])} over {micro(taken['fresh'])}",
         ),
         *measured(
+            "cached verify, a signed token: peers",
+            "jwks_peers",
+            "cached_verify",
+            f"--rounds={effort.rounds(31)}",
+            made=made,
+        ),
+        *measured(
             "cached verify: peers",
             "introspection_peers",
             "cached_verify",

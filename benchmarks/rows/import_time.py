@@ -7,34 +7,25 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from benchmarks.environment import interpreter, measured
 from benchmarks.harness import Effort, Result, Taken, interleaved
 
 
-def measure(effort: Effort) -> list[Result]:
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Start interpreters in turn; the start of a bare one is taken off each."""
-    with tempfile.TemporaryDirectory() as compiled:
-        importing = partial(_importing, compiled)
-        taken = interleaved(
-            {
-                "bare": importing("pass"),
-                "requests": importing("import requests"),
-                "requests, PyJWT and cryptography": importing("import requests, jwt, cryptography"),
-                "IntrospectionVerifier": importing("from tokenward import IntrospectionVerifier"),
-                "JWKSVerifier": importing("from tokenward import JWKSVerifier"),
-                "tokenward": importing("import tokenward"),
-            },
-            number=1,
-            rounds=effort.rounds(15),
-            clock=_children,
-        )
-    alone = {
-        name: [one - bare for one, bare in zip(times, taken.rounds["bare"], strict=True)]
-        for name, times in taken.rounds.items()
-    }
-    net = Taken(alone)
+    net = imported(
+        {
+            "requests": "import requests",
+            "requests, PyJWT and cryptography": "import requests, jwt, cryptography",
+            "IntrospectionVerifier": "from tokenward import IntrospectionVerifier",
+            "JWKSVerifier": "from tokenward import JWKSVerifier",
+            "tokenward": "import tokenward",
+        },
+        rounds=effort.rounds(15),
+    )
 
     def over(name: str, needed: str, bar: float) -> Result:
         what = "import tokenward" if name == "tokenward" else f"from tokenward import {name}"
@@ -45,7 +36,25 @@ def measure(effort: Effort) -> list[Result]:
         over("IntrospectionVerifier", "requests", 1.3),
         over("JWKSVerifier", "requests, PyJWT and cryptography", 1.3),
         over("tokenward", "requests", 0.1),
+        *measured(
+            "import: peers", "jwks_peers", "imports", f"--rounds={effort.rounds(7)}", made=made
+        ),
     ]
+
+
+def imported(statements: Mapping[str, str], *, rounds: int) -> Taken:
+    """Return what each statement takes in an interpreter of its own, less a bare one's start."""
+    with tempfile.TemporaryDirectory() as compiled:
+        calls = {name: _importing(compiled, what) for name, what in statements.items()}
+        bare = _importing(compiled, "pass")
+        taken = interleaved(calls | {"bare": bare}, number=1, rounds=rounds, clock=_children)
+    started = taken.rounds["bare"]
+    return Taken(
+        {
+            name: [one - none for one, none in zip(taken.rounds[name], started, strict=True)]
+            for name in statements
+        }
+    )
 
 
 def _children() -> float:

@@ -14,6 +14,7 @@ from tokenward import _jose
 from tokenward._log import OncePerMinute, shown
 from tokenward._spellings import digest_of
 from tokenward.cache import Entry, LookupCache
+from tokenward.claims.hints import of_issuer
 from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
@@ -33,6 +34,9 @@ MAX_REMEMBERED = 10_000
 _logger = logging.getLogger("tokenward.by_issuer")
 _seldom = OncePerMinute(_logger)
 
+_COMPARED = 20
+"""Issuers that an unknown one is compared with, to say how it differs."""
+
 _PATIENCE = 5.0
 """Seconds to wait for another thread's question to the same callable."""
 
@@ -51,12 +55,15 @@ class Unreserved:
         reserved: The issuers that speak for themselves.
     """
 
-    __slots__ = ("_cached", "_reserved", "verifier")
+    __slots__ = ("_absent", "_cached", "_reserved", "absent_detail", "issuer", "verifier")
 
     def __init__(self, verifier: TokenVerifier, reserved: frozenset[str]) -> None:
         self.verifier = verifier
+        self.issuer: str | None = getattr(verifier, "issuer", None)
+        self.absent_detail: str | None = getattr(verifier, "absent_detail", None)
         self._reserved = reserved
         self._cached = getattr(verifier, "cached", None)
+        self._absent = getattr(verifier, "absent", None)
 
     def verify(self, token: str, /, *, live: bool = False) -> Principal:
         """Have the verifier decide; see `TokenVerifier.verify`."""
@@ -65,6 +72,14 @@ class Unreserved:
     def cached(self, token: str, /) -> Principal | None:
         """Return the verifier's cached decision; see `CachingVerifier.cached`."""
         principal: Principal | None = None if self._cached is None else self._cached(token)
+        return None if principal is None else self._checked(principal)
+
+    def absent(
+        self, headers: Headers, peer: str | None, /, *, live: bool = False
+    ) -> Principal | None:
+        """Return who sends a request that presents nothing, if the verifier knows it."""
+        ask = self._absent
+        principal: Principal | None = None if ask is None else ask(headers, peer, live=live)
         return None if principal is None else self._checked(principal)
 
     def warm_up(self) -> bool:
@@ -78,7 +93,7 @@ class Unreserved:
 
     def _checked(self, principal: Principal) -> Principal:
         if principal.issuer in self._reserved:
-            raise _unknown(principal.issuer)
+            raise _not_its_own(principal.issuer)
         return principal
 
 
@@ -86,7 +101,9 @@ class ByIssuer:
     """Hands each token to the verifier of its issuer: routing, never trying; thread-safe.
 
     The ``iss`` that routes is unverified, and read as strictly as any token. It is looked up in
-    your registry and used for nothing else; the verifier it leads to checks it again.
+    your registry and used for nothing else; the verifier it leads to checks it again. Nobody
+    speaks for another: a verifier that names an issuer which has a verifier of its own is not
+    believed.
 
     Args:
         verifiers: The verifier of each issuer; or a function that returns it, or ``None`` for an
@@ -97,13 +114,15 @@ class ByIssuer:
             issuer, by however many threads.
         max_verifiers: Bound of the issuers known by the function's answers, and of those known
             not to be yours: made-up issuers cannot push out real ones.
+        max_token_bytes: Longer tokens are refused unread; the largest that a verifier takes.
         clock: Seconds since the epoch.
 
     Attributes:
         otherwise: As given.
 
     Raises:
-        ConfigurationError: Nothing is registered, or a bound is not positive.
+        ConfigurationError: Nothing is registered, something that is no verifier is, or a bound is
+            not positive.
     """
 
     def __init__(
@@ -113,19 +132,32 @@ class ByIssuer:
         otherwise: TokenVerifier | None = None,
         ttl: float = 300,
         max_verifiers: int = 1_000,
+        max_token_bytes: int = _jose.MAX_TOKEN_BYTES,
         clock: Clock = time.time,
     ) -> None:
-        if ttl <= 0 or max_verifiers <= 0:
-            raise ConfigurationError("ByIssuer's ttl and max_verifiers must be positive.")
+        if ttl <= 0 or max_verifiers <= 0 or max_token_bytes <= 0:
+            raise ConfigurationError(
+                "ByIssuer's ttl, max_verifiers and max_token_bytes must be positive."
+            )
+        if otherwise is not None:
+            _check_verifier(otherwise, "otherwise")
         self.otherwise = otherwise
+        self._max_token_bytes = max_token_bytes
         self._registered: dict[str, TokenVerifier] = {}
         self._ask: Callable[[str], TokenVerifier | None] | None = None
         if isinstance(verifiers, Mapping):
+            for issuer, verifier in verifiers.items():
+                _check_issuer(issuer)
+                _check_verifier(verifier, f"the verifier of {issuer}")
             self._registered.update(verifiers)
             if not verifiers and otherwise is None:
                 raise ConfigurationError("ByIssuer has no issuer to route to; register one.")
-        else:
+        elif callable(verifiers):
             self._ask = verifiers
+        else:
+            raise ConfigurationError(
+                "ByIssuer takes a mapping of issuers to verifiers, or a function of an issuer."
+            )
         # What a token says never changes, so a digest leads to its issuer for good.
         self._issuers: dict[bytes, str] = {}
         self._ttl = ttl
@@ -151,8 +183,8 @@ class ByIssuer:
             issuer = self._issuer_of(token)
         verifier = self._verifier_at(issuer)
         principal = verifier.verify(token, live=live)
-        if verifier is self.otherwise:
-            self._check_speaker(principal, self._verifier_of(principal.issuer))
+        if principal.issuer != issuer and self._is_anothers(principal.issuer, verifier):
+            raise _not_its_own(principal.issuer)
         if known is None and issuer is not None:
             # Only now: tokens that nobody accepts cannot push out those that are in use.
             self._remember(digest, issuer)
@@ -168,10 +200,12 @@ class ByIssuer:
         verifier = self._verifier_at(issuer, may_ask=False)
         cached = getattr(verifier, "cached", None)
         principal: Principal | None = None if cached is None else cached(token)
-        if principal is not None and verifier is self.otherwise:
-            if self._ask is not None and self._asked.cached(principal.issuer.encode()) is None:
+        if principal is not None and principal.issuer != issuer:
+            anothers = self._is_anothers(principal.issuer, verifier, may_ask=False)
+            if anothers:
+                raise _not_its_own(principal.issuer)
+            if anothers is None:
                 return None
-            self._check_speaker(principal, self._verifier_of(principal.issuer))
         return principal
 
     @property
@@ -218,29 +252,35 @@ class ByIssuer:
         otherwise = [] if self.otherwise is None else [self.otherwise]
         return [*self._registered.values(), *otherwise]
 
-    def _check_speaker(self, principal: Principal, owner: TokenVerifier | None) -> None:
-        # Whoever answers for opaque tokens may name any issuer; one that has a verifier of its own
-        # speaks for itself, or two servers could make the same identity.
-        if owner is not None and owner is not self.otherwise:
-            raise _unknown(principal.issuer)
+    def _is_anothers(
+        self, issuer: str, verifier: TokenVerifier | None, *, may_ask: bool = True
+    ) -> bool | None:
+        """Tell whether an issuer has another verifier; ``None`` where that would have to be asked.
 
-    def _verifier_of(self, issuer: str) -> TokenVerifier | None:
+        Whoever is asked about tokens may name any issuer. One that has a verifier of its own speaks
+        for itself, or two servers could make the same identity.
+        """
+        if not issuer:
+            return False
         try:
-            return self._registered_for(issuer, may_ask=True)
+            owner = self._registered_for(issuer, may_ask=may_ask)
         except InvalidToken:
-            return None
+            return False
+        return None if owner is None else owner is not verifier
 
     def _issuer_of(self, token: str) -> str | None:
         # None: no JWT, so nobody's in particular.
         try:
-            issuer = _jose.parse(token).claims.get("iss")
+            # Of any algorithm: whoever the token is for knows what they accept.
+            parsed = _jose.parse(token, max_bytes=self._max_token_bytes, algorithms=None)
+            issuer = parsed.claims.get("iss")
         except InvalidToken:
             # What means to be a JWT and is none is no opaque token either.
             if self.otherwise is None or _meant_as_jwt(str(token)):
                 raise
             return None
         if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARACTERS:
-            raise _unknown(issuer)
+            raise self._unknown(issuer)
         return issuer
 
     def _remember(self, digest: bytes, issuer: str) -> None:
@@ -263,7 +303,7 @@ class ByIssuer:
         if verifier is not None:
             return verifier
         if self._ask is None:
-            raise _unknown(issuer)
+            raise self._unknown(issuer)
         key = issuer.encode()
         verifier = self._asked.cached(key)
         if verifier is None and may_ask:
@@ -278,25 +318,31 @@ class ByIssuer:
         ends = started + self._ttl
         verifier = self._answer(ask, issuer)
         if verifier is None:
-            return Entry(None, stored=started, ends=ends, refusal=_unknown(issuer))
+            return Entry(None, stored=started, ends=ends, refusal=self._unknown(issuer))
         return Entry(verifier, stored=started, ends=ends)
 
     @staticmethod
     def _answer(ask: Callable[[str], TokenVerifier | None], issuer: str) -> TokenVerifier | None:
         try:
-            return ask(issuer)
+            verifier = ask(issuer)
+            if verifier is None or callable(getattr(verifier, "verify", None)):
+                return verifier
+            why = f"returned {type(verifier).__name__}, which is no verifier"
         except AuthError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody could decide
-            _seldom.log(
-                logging.ERROR,
-                (type(error).__name__,),
-                "the function given to ByIssuer failed with %s: %s",
-                type(error).__name__,
-                shown(str(error)),
-            )
-            hint = f"the function given to ByIssuer failed with {type(error).__name__}"
-            raise AuthServiceUnavailable(hint, reason="issuer_lookup_failed") from None
+            # Its text may hold the address and the password of a database.
+            why = f"failed with {type(error).__name__}"
+        _seldom.log(logging.ERROR, (why,), "the function given to ByIssuer %s", why)
+        hint = f"the function given to ByIssuer {why}"
+        raise AuthServiceUnavailable(hint, reason="issuer_lookup_failed")
+
+    def _unknown(self, issuer: object) -> InvalidToken:
+        # Compared with a few only: whoever makes issuers up must not make us work.
+        known = list(self._registered) if len(self._registered) <= _COMPARED else []
+        advice = of_issuer(known, issuer)
+        hint = f"the token says its issuer is {shown(issuer)}, which is not registered"
+        return InvalidToken(f"{hint}; {advice}" if advice else hint, reason="unknown_issuer")
 
 
 def _digest(token: str) -> bytes:
@@ -306,9 +352,23 @@ def _digest(token: str) -> bytes:
         return b""  # no token has this digest; the parser says what is wrong with it
 
 
-def _unknown(issuer: object) -> InvalidToken:
+def _not_its_own(issuer: str) -> InvalidToken:
     hint = (
-        f"the token says its issuer is {shown(issuer)}, which is not registered; compare it, "
-        "character by character, with the configured issuers"
+        f"whoever verified the token says that its issuer is {shown(issuer)}, which has a verifier "
+        "of its own"
     )
     return InvalidToken(hint, reason="unknown_issuer")
+
+
+def _check_issuer(issuer: object) -> None:
+    if not isinstance(issuer, str) or not issuer:
+        raise ConfigurationError(
+            f"ByIssuer: {issuer!r} is no issuer; write the 'iss' of its tokens, a string."
+        )
+
+
+def _check_verifier(verifier: object, what: str) -> None:
+    if not callable(getattr(verifier, "verify", None)):
+        raise ConfigurationError(
+            f"ByIssuer: {what} has no method verify(token, *, live=False); give a verifier."
+        )

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+_SHOWN = 200
+
+
 class AuthError(Exception):
     """The root of all refusals and outages.
 
@@ -207,7 +210,7 @@ class InvalidClaim(InvalidToken):
         claim: The claim's name.
         expected: What the policy demands. An attribute for programs, never sent.
         actual: What came. An attribute for programs, never sent, never logged.
-        hint: See `AuthError`.
+        hint: See `AuthError`; by default what the claim is and what is expected of it.
         reason: See `AuthError`.
     """
 
@@ -222,6 +225,9 @@ class InvalidClaim(InvalidToken):
         *,
         reason: str | None = None,
     ) -> None:
+        if claim and not hint:
+            hint = f"the claim {claim!r} is not what is expected"
+            hint += "" if expected is None else f": {expected!r}"[:_SHOWN]
         super().__init__(hint, reason=reason)
         self.claim = claim
         self.expected = expected

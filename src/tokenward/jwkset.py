@@ -25,6 +25,9 @@ JWK_SET_TYPES: Final = (JSON, "application/jwk-set+json")
 """The content types of a JWK Set (RFC 7517, section 8.5.2)."""
 
 _SHOWN_ENTRIES: Final = 5
+# Far more than the keys of any issuer take: what stands beside the keys costs memory for as long
+# as they are in use.
+_MAX_KEPT_CHARACTERS: Final = 65_536
 
 _logger = logging.getLogger("tokenward.jwkset")
 _seldom = OncePerMinute(_logger)
@@ -38,7 +41,8 @@ class KeySnapshot(NamedTuple):
         generation: Another number whenever the keys are others. What was verified with one
             generation says nothing about the next.
         fetched_at: When they were asked for, in seconds since the epoch.
-        document: The entries that are used, as the issuer wrote them.
+        document: The entries that are used, as the issuer wrote them; where that is too much to
+            keep, what a key needs alone.
     """
 
     key_set: KeySet
@@ -200,7 +204,8 @@ class FetchedKeySet:
         # One for both fetches that there may be: of a set that is due, and for the key it lacks.
         deadline = self.deadline() if deadline is None else deadline
         seen = self._document.begun
-        snapshot = self.snapshot(deadline=deadline)
+        had = self._document.get(deadline=deadline)
+        snapshot = self._followed(had.value)
         try:
             _jose.verify(unverified, snapshot.key_set, algorithms=algorithms)
         except InvalidToken as refusal:
@@ -208,7 +213,7 @@ class FetchedKeySet:
                 raise
         else:
             return snapshot
-        newer = self._followed(self._document.renewed(seen, deadline=deadline).value)
+        newer = self._followed(self._document.renewed(seen, had=had, deadline=deadline).value)
         try:
             _jose.verify(unverified, newer.key_set, algorithms=algorithms)
         except InvalidToken as refusal:
@@ -253,9 +258,7 @@ class FetchedKeySet:
             shown_url = shown(url.partition("?")[0])
             _seldom.log(level, (url, error.reason), "No keys from %s: %s", shown_url, hint)
             raise
-        unused = {skipped.position for skipped in key_set.skipped}
-        entries = document.members["keys"]
-        used = {"keys": [entry for n, entry in enumerate(entries) if n not in unused]}
+        used = {"keys": _kept(document.members["keys"], key_set)}
         known: Kept[KeySnapshot] | None = self._document.known
         if known is not None and _fingerprint(known.value.key_set) == _fingerprint(key_set):
             # The very same object, so that whoever compares identities sees no change either.
@@ -285,6 +288,13 @@ def _read(url: str, document: Mapping[str, Any]) -> KeySet:
         hint = f"{where} has no key that can be used ({why or 'it is empty'})"
         raise AuthServiceUnavailable(hint, reason="no_usable_key")
     return key_set
+
+
+def _kept(entries: list[dict[str, Any]], key_set: KeySet) -> list[dict[str, Any]]:
+    used = [entries[position] for position in key_set.positions]
+    if len(json.dumps(used)) <= _MAX_KEPT_CHARACTERS:
+        return used
+    return [_jose.public_jwk(key) for key in key_set.keys]
 
 
 def _fingerprint(key_set: KeySet) -> list[str]:

@@ -4,10 +4,13 @@ The team's domain is a server on a loopback port, which serves its keys and iden
 """
 
 import json
+import threading
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from types import ModuleType
 
 import pytest
+import waitress.server
 from callers import by_asgi, by_call, by_socket
 from cloudflare_team import CERTS, IDENTITY, TAG, Team, TeamServer
 from django.core.handlers.asgi import ASGIHandler
@@ -20,6 +23,7 @@ from django.urls import path
 from flask import Flask
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.views import APIView
+from waitress import wasyncore
 
 from tokenward.authenticator import Authenticator, Credential, authorization
 from tokenward.cloudflare import CloudflareAccess
@@ -188,6 +192,31 @@ def seen_from(app, reach, peer):
 
         return seen
     return lambda environ, start: app(environ | {"REMOTE_ADDR": peer}, start)
+
+
+@contextmanager
+def by_waitress(app):
+    """Serve a WSGI application on a free port, by a server that trusts no proxy by default."""
+    channels = {}
+    server = waitress.server.create_server(app, map=channels, host="127.0.0.1", port=0, threads=1)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+
+    def ask(**headers):
+        connection = HTTPConnection("127.0.0.1", server.effective_port, timeout=10)
+        try:
+            connection.request("GET", "/", headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    try:
+        yield ask
+    finally:
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(channels))
+        thread.join()
+        server.task_dispatcher.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -470,6 +499,39 @@ def test_the_developer(open_, make, team):
     for name in ("X-Forwarded-For", "Forwarded", "Via", "Cf-Ray", "X-Real-Ip", "X-Forwarded-New"):
         assert NOBODY == said(ask("/", (name, "127.0.0.1")))
         assert b"nobody" == ask("/optional", (name, "127.0.0.1")).body
+
+
+@through()
+@pytest.mark.usefixtures("_development")
+def test_the_developer_asks_for_this_machine(open_, make):
+    """By one of its names."""
+    ask = open_(make(dev_user=DEV))
+    for host in ("localhost:8000", "shop.localhost", "127.0.0.1:8000", "[::1]:8000", "testserver"):
+        assert DEV.encode() == ask("/", ("Host", host)).body
+
+
+@through()
+@pytest.mark.usefixtures("_development")
+def test_another_sites_name_leads_to_nobody(open_, make):
+    """Neither a tunnel under its name, nor a site that leads its own name to this machine."""
+    ask = open_(make(dev_user=DEV))
+    for host in ("demo.ngrok.app", "evil.example:8000", "203.0.113.9"):
+        assert NOBODY == said(ask("/", ("Host", host)))
+        own = (("Host", host), ("Sec-Fetch-Site", "same-origin"))
+        assert NOBODY == said(ask("POST /", *own))
+        assert b"nobody" == ask("/optional", *own).body
+
+
+@pytest.mark.parametrize("door", ["flask", "wsgi", "django"])
+@pytest.mark.usefixtures("_development")
+def test_a_server_that_takes_the_headers_of_proxies_away(make, door):
+    """As waitress does: what the tunnel was asked for is still there."""
+    authenticator = Authenticator(*make(dev_user=DEV).credentials())
+    with DOORS[door][0](authenticator) as app, by_waitress(app) as ask:
+        assert (200, DEV) == ask(Host="localhost:8000")
+        forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": "demo.ngrok.app"}
+        assert 401 == ask(Host="demo.ngrok.app", **forwarded)[0]
+        assert 401 == ask(Host="evil.example")[0]
 
 
 @through()

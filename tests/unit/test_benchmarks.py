@@ -153,18 +153,18 @@ def test_every_row_has_a_module(benchmarks):
 @pytest.mark.parametrize(
     ("row", "bars"),
     [
-        ("cached_verify", [1.3, 1.3, None, None, None]),
-        ("new_token", [0.6, None]),
-        ("cold_token", [1, 1.5, 1, 1.5, 1, 1.5, None]),
-        ("first_verify", [0.45, 0.62, 0.8, 0.86, None]),
-        ("long_token", [2, None]),
+        ("cached_verify", [1.3, 1.3, None, None, ..., ...]),
+        ("new_token", [0.6, ...]),
+        ("cold_token", [1, 1.5, 1, 1.5, 1, 1.5, ...]),
+        ("first_verify", [0.45, 0.62, 0.8, 0.86, ...]),
+        ("long_token", [2, ...]),
+        ("import_time", [1.3, 1.3, 0.1, ...]),
     ],
 )
 def test_a_row_with_peers_runs(benchmarks, nowhere, row, bars):
     """One round of each: every figure but the peers' is there, beside its bar."""
     results = benchmarks(f"rows.{row}").measure(benchmarks("harness").Effort(0), made=nowhere)
-    assert bars == [result.bar for result in results]
-    assert [False] * (len(bars) - 1) + [True] == [result.figure is None for result in results]
+    assert bars == [... if result.figure is None else result.bar for result in results]
 
 
 def test_one_fetch_is_counted_however_many_keys_are_named(benchmarks, nowhere):

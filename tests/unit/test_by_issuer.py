@@ -476,3 +476,146 @@ def test_mostly_nobody_knows(routed):
     """Then nothing is said of it either."""
     assert routed.absent({}, "127.0.0.1") is None
     assert routed.absent_detail is None
+
+
+class Says:
+    """A verifier that says whose the token is, whatever the token says."""
+
+    def __init__(self, issuer, subject="admin"):
+        self.principal = Principal(subject, issuer=issuer)
+
+    def verify(self, token, /, *, live=False):
+        return self.principal
+
+    def cached(self, token, /):
+        return self.principal
+
+
+@pytest.mark.parametrize("form", [dict, lambda mapping: mapping.get], ids=["mapping", "function"])
+def test_no_registered_issuer_speaks_for_another(one, form):
+    """RULES 11: also one whose token was routed to it."""
+    routed = ByIssuer(form({ONE: one, TWO: Says(ONE)}))
+    routed.verify(token(iss=ONE))
+    value = token(iss=TWO)
+    assert "unknown_issuer" == reason(routed, value)
+    with pytest.raises(InvalidToken) as caught:
+        routed.cached(value)
+    assert "verifier of its own" in caught.value.hint
+
+
+def test_a_verifier_of_two_issuers_may_name_either():
+    """And one that nobody else speaks for."""
+    both = Says(TWO)
+    routed = ByIssuer({ONE: both, TWO: both, "https://3.example": Says("https://4.example")})
+    assert TWO == routed.verify(token(iss=ONE)).issuer
+    assert TWO == routed.cached(token(iss=ONE)).issuer
+    assert "https://4.example" == routed.verify(token(iss="https://3.example")).issuer
+
+
+def test_an_opaque_token_is_good_twice():
+    """What the function said of its issuer is no refusal of the token."""
+    registry = Registry({})
+    routed = ByIssuer(registry, otherwise=Says(TWO))
+    assert routed.cached("opaque") is None
+    for _ in range(2):
+        assert TWO == routed.verify("opaque").issuer
+        assert TWO == routed.cached("opaque").issuer
+    assert [TWO] == registry.asked
+
+
+@pytest.mark.parametrize("what", [5, "https://x.example", {}, object()], ids=repr)
+def test_what_is_no_verifier_is_an_outage_or_stops_the_start(what, caplog):
+    """It is a mistake in the program, and nobody's bad token."""
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        ByIssuer(lambda _issuer: what).verify(token(iss=ONE))
+    assert "issuer_lookup_failed" == caught.value.reason
+    assert "which is no verifier" in caplog.text
+    for make in (lambda: ByIssuer({ONE: what}), lambda: ByIssuer({ONE: Says(ONE)}, otherwise=what)):
+        with pytest.raises(ConfigurationError, match="has no method verify"):
+            make()
+
+
+@pytest.mark.parametrize("verifiers", [5, None, [(ONE, Says(ONE))], "x"], ids=repr)
+def test_what_is_no_registry_stops_the_start(verifiers):
+    """With what it takes."""
+    with pytest.raises(ConfigurationError, match="a mapping of issuers to verifiers"):
+        ByIssuer(verifiers)
+
+
+@pytest.mark.parametrize("issuer", ["", 5, None])
+def test_what_is_no_issuer_stops_the_start(issuer):
+    """As a key of the mapping."""
+    with pytest.raises(ConfigurationError, match="is no issuer"):
+        ByIssuer({issuer: Says(ONE)})
+
+
+def test_what_the_function_raised_is_not_logged(caplog):
+    """Its text may hold the address and the password of a database."""
+
+    class Unreachable(Exception):
+        """Of a driver."""
+
+    def failing(_issuer):
+        raise Unreachable("postgresql://app:s3cr3t@db/tenants")
+
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        ByIssuer(failing).verify(token(iss=ONE))
+    assert "Unreachable" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+
+
+@pytest.mark.parametrize("alg", ["Ed25519", "ES256K", "RS1"])
+def test_a_token_of_any_algorithm_finds_its_issuer(one, alg):
+    """Whoever it is for knows what they accept; ``none`` is nobody's."""
+    value = unsigned(f'{{"alg":"{alg}"}}', f'{{"iss":"{ONE}"}}')
+    assert one.principal is ByIssuer({ONE: one}).verify(value)
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "NONE"])
+def test_an_unsecured_token_is_nobodys(one, opaque, alg):
+    """It is routed to no verifier at all."""
+    value = unsigned(f'{{"alg":"{alg}"}}', f'{{"iss":"{ONE}"}}')
+    routed = ByIssuer({ONE: one}, otherwise=opaque)
+    assert "algorithm" == reason(routed, value)
+    assert [] == one.seen == opaque.seen
+
+
+def test_the_largest_token_that_somebody_takes_is_read(one):
+    """Larger ones are refused unread."""
+    value = token(iss=ONE, pad="x" * 30_000)
+    assert "too_large" == reason(ByIssuer({ONE: one}), value)
+    assert one.principal is ByIssuer({ONE: one}, max_token_bytes=60_000).verify(value)
+    with pytest.raises(ConfigurationError):
+        ByIssuer({ONE: one}, max_token_bytes=0)
+
+
+@pytest.mark.parametrize(
+    ("iss", "advice"), [(ONE + "/", "trailing slash"), ("http://one.example", "scheme")]
+)
+def test_an_unknown_issuer_is_compared(one, two, iss, advice):
+    """As it is where there is one only."""
+    with pytest.raises(InvalidToken) as caught:
+        ByIssuer({ONE: one, TWO: two}).verify(token(iss=iss))
+    assert advice in caught.value.hint
+
+
+def test_hundreds_are_not_compared(one):
+    """Whoever makes issuers up must not make us work."""
+    many = {f"https://{n}.example": one for n in range(500)}
+    with pytest.raises(InvalidToken) as caught:
+        ByIssuer(many).verify(token(iss="https://7.example/"))
+    assert "trailing slash" not in caught.value.hint
+
+
+def test_whoever_may_name_anybody_may_know_who_presents_nothing():
+    """What stands before a verifier hides nothing of it but other issuers."""
+    known = Warm("x", somebody=Principal("dev", issuer="https://5.example"), detail="told")
+    known.issuer = "https://5.example"
+    before = Unreserved(known, frozenset({ONE}))
+    assert ("told", "https://5.example") == (before.absent_detail, before.issuer)
+    assert known.somebody is before.absent({}, "127.0.0.1")
+    assert (None, None) == (Unreserved(Says(TWO), frozenset()).absent({}, None), None)
+    known.somebody = Principal("dev", issuer=ONE)
+    with pytest.raises(InvalidToken):
+        before.absent({}, "127.0.0.1")

@@ -29,6 +29,12 @@ def hint_of(claims, *, issuer=None, audience=None):
         ("orders", {"aud": "account", "iss": "https://k.example/realms/shop"}, "audience mapper"),
         ("orders", {"aud": ["account"], "iss": "https://k.example/realms/a"}, "audience mapper"),
         ("orders", {"iss": "https://k.example/auth/realms/shop"}, "audience mapper"),
+        (
+            "orders",
+            {"aud": ["account", "realm-management"], "iss": "https://k.example/realms/a"},
+            "audience mapper",
+        ),
+        ("api", {"aud": "api/", "iss": "https://k.example/realms/a"}, "a scheme or a slash"),
         ("orders", {"aud": GRAPH, "iss": f"{ENTRA}/v2.0"}, "Microsoft Graph"),
         ("orders", {"aud": "https://graph.microsoft.com"}, "Microsoft Graph"),
         ("api://orders", {"aud": "orders"}, "differ in a scheme or a slash"),
@@ -52,11 +58,13 @@ def test_an_audience_is_explained(audience, claims, advice):
     "claims",
     [
         {"aud": "account", "iss": "https://as.example"},
-        {"aud": ["account", "other"], "iss": "https://k.example/realms/shop"},
         {"aud": "web", "nonce": "n", "scope": "orders:read"},
         {"aud": "billing"},
         {"aud": []},
         {"aud": {"orders": 1}},
+        {"aud": ["orders", 5]},
+        {"aud": [{}], "iss": "https://k.example/realms/shop"},
+        {"aud": [[]], "iss": "https://k.example/realms/shop"},
     ],
     ids=repr,
 )

@@ -204,3 +204,14 @@ def test_no_other_module_defines_an_auth_error():
     ]
 
     assert ["errors.py"] == found
+
+
+def test_a_claim_that_says_nothing_is_explained_all_the_same():
+    """With what it is and what is expected; what came is told nobody."""
+    error = InvalidClaim("tenant", "acme", "LEAK", reason="wrong_tenant")
+    assert "the claim 'tenant' is not what is expected: 'acme'" == error.hint
+    assert "the claim 'tenant' is not what is expected" == InvalidClaim("tenant").hint
+    assert "" == InvalidClaim().hint
+    assert "said" == InvalidClaim("tenant", "acme", "LEAK", "said").hint
+    assert len(InvalidClaim("tenant", ["x" * 100] * 100).hint) < 300
+    assert error.hint == copy.copy(error).hint

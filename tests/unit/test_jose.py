@@ -330,6 +330,24 @@ def test_refuses_an_ecdsa_signature_in_der():
     assert refusal(with_signature(der)) == "bad_signature"
 
 
+@pytest.mark.parametrize("alg", ["PS256", "PS512", "RS256"])
+def test_an_rsa_signature_has_one_spelling(alg):
+    """RFC 8017, 8.1.2: OpenSSL takes a PSS signature without its leading zero octet too."""
+    key = replace(KEYS["PS256"], algorithm=alg, algorithms=frozenset({alg}))
+    key_set = _jose.KeySet([key])
+    for n in range(20_000):
+        token = _jose.sign({"n": n}, key)
+        signed, _, last = token.rpartition(".")
+        signature = _jose.decode(last.encode())
+        if signature[0] == 0:
+            break
+    assert 0 == signature[0]
+
+    assert accepted(token, key_set) == {"n": n}
+    for other in (signature[1:], b"\0" + signature):
+        assert "bad_signature" == refusal(f"{signed}.{_jose.encode(other)}", key_set)
+
+
 def _sha256():
     from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -693,9 +711,42 @@ def test_refuses_a_public_key_as_a_secret():
         public.public_bytes(Encoding.PEM, form),
         public.public_bytes(Encoding.DER, form),
         json.dumps(jwk_of("RS256")).encode(),
+        base64.b64encode(public.public_bytes(Encoding.DER, form)),
+        base64.encodebytes(public.public_bytes(Encoding.DER, form)),
+        base64.b64encode(public.public_bytes(Encoding.DER, PublicFormat.PKCS1)),
+        base64.b64encode(KEYS["ES256"].public.public_bytes(Encoding.DER, form)),
     ):
         reason = skipped({"kty": "oct", "k": b64(text)}, allow_symmetric=True)
         assert "not a secret" in reason
+
+
+@pytest.mark.parametrize("size", [32, 33, 48, 64])
+def test_a_secret_may_be_written_in_base64(size):
+    """It is a secret as long as it is no key."""
+    secret = base64.b64encode(hashlib.sha512(b"a secret of a test").digest()[:size])
+    document = {"keys": [{"kty": "oct", "k": b64(secret)}]}
+    assert 1 == len(_jose.parse_key_set(document, allow_symmetric=True).keys)
+
+
+@pytest.mark.parametrize("sign", [0, 0x80])
+@pytest.mark.parametrize(
+    "y",
+    [
+        0,
+        1,
+        2**255 - 20,
+        2**255 - 19,
+        2**255 - 18,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    ],
+)
+def test_a_point_of_small_order_is_no_key(y, sign):
+    """Whoever publishes one lets anybody sign."""
+    encoded = bytearray(y.to_bytes(32, "little"))
+    encoded[31] |= sign
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(bytes(encoded))}
+    assert "small order" in skipped(jwk)
 
 
 # --- allow-lists ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -621,3 +622,67 @@ def test_what_is_skipped_is_named(site, keys):
     assert [(0, OTHER.kid, "use is enc, not sig"), (2, None, "not an object")] == [
         tuple(skipped) for skipped in keys.key_set().skipped
     ]
+
+
+def test_keys_that_an_overtaken_fetch_brought_are_used(site, keys):
+    """A `refresh` beside it that fails takes no key away (RULES 16)."""
+    keys.refresh()
+    began = [threading.Event(), threading.Event()]
+    ends = [threading.Event(), threading.Event()]
+    pages = iter([published(OLD, NEW), down()])
+    turns = iter([0, 1])
+
+    def page():
+        turn, found = next(turns), next(pages)
+        began[turn].set()
+        assert ends[turn].wait(20)
+        return found
+
+    site[URL] = page
+    refused = []
+
+    def refresh():
+        try:
+            keys.refresh()
+        except AuthServiceUnavailable as error:
+            refused.append(error.reason)
+
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            demand = threads.submit(keys.verify, signed(NEW), ALGORITHMS)
+            assert began[0].wait(20)
+            other = threads.submit(refresh)
+            assert began[1].wait(20)
+            ends[0].set()
+            assert 2 == demand.result(20).generation
+        finally:
+            for end in ends:
+                end.set()
+        other.result(20)
+
+    assert (["connect_failed"], 2) == (refused, keys.verify(signed(NEW), ALGORITHMS).generation)
+
+
+def test_keys_that_came_while_the_demand_failed_are_used(site, keys):
+    """Of a fetch that had begun before the token came: they are newer than those it missed."""
+    keys.refresh()
+    began, end = threading.Event(), threading.Event()
+
+    def first():
+        began.set()
+        assert end.wait(20)
+        return published(OLD, NEW)
+
+    with ThreadPoolExecutor(1) as threads:
+        site[URL] = first
+        refresh = threads.submit(keys.refresh)
+        assert began.wait(20)
+
+        def second():
+            end.set()
+            refresh.result(20)
+            return down()
+
+        site[URL] = second
+
+        assert 2 == keys.verify(signed(NEW), ALGORITHMS).generation

@@ -588,3 +588,217 @@ def test_numbers_that_cannot_be_meant(make, name, number):
     """They stop start-up, by name."""
     with pytest.raises(ConfigurationError, match=name):
         make(**{name: number})
+
+
+# --- a source that hangs
+
+
+def hang(document, source, clock):
+    """Let a fetch run out of time, and the cooldown after it pass."""
+    source.failure = source.failure or down("deadline")
+    outage(document.get)
+    source.failure = None
+    clock.advance(31)
+    source.go.clear()
+    while source.began.acquire(blocking=False):
+        pass
+
+
+@pytest.mark.parametrize(
+    "failure", [down("deadline"), NotTried(down("deadline"))], ids=["fetch", "not tried"]
+)
+def test_one_thread_that_waits_for_a_source_that_hangs_is_enough(make, source, clock, failure):
+    """Whoever comes while it waits is told soon: its thread serves others (RULES 16)."""
+    document = make(timeout=5)
+    source.failure = failure
+    hang(document, source, clock)
+    with ThreadPoolExecutor(8) as threads:
+        one = threads.submit(value, document)
+        assert source.began.acquire(timeout=PATIENCE)
+        with nobody_waits():
+            others = [threads.submit(outage, document.get) for _ in range(7)]
+            assert {"deadline"} == {other.result(PATIENCE).reason for other in others}
+        source.go.set()
+        assert 2 == one.result(PATIENCE)
+
+    assert (2, 2) == (value(document), source.fetches)
+
+
+def test_a_source_that_hung_is_one_that_hangs_until_it_answers(make, source, clock):
+    """A quick failure in between does not make threads wait again."""
+    document = make(timeout=5)
+    hang(document, source, clock)
+    source.go.set()
+    source.failure = down()
+    hang(document, source, clock)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(value, document)
+        assert source.began.acquire(timeout=PATIENCE)
+        with nobody_waits():
+            assert "deadline" == threads.submit(outage, document.get).result(PATIENCE).reason
+        source.go.set()
+        one.result(PATIENCE)
+
+
+def test_a_source_that_answers_again_is_waited_for(make, source, clock):
+    """Its document once came, so that those without one wait for the next."""
+    document = make(timeout=5)
+    hang(document, source, clock)
+    source.go.set()
+    assert 2 == value(document)
+    clock.advance(10_000)
+    source.go.clear()
+    assert source.began.acquire(timeout=PATIENCE)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(value, document)
+        assert source.began.acquire(timeout=PATIENCE)
+        other = threads.submit(value, document)
+        with pytest.raises(TimeoutError):
+            other.result(1)
+        source.go.set()
+
+        assert (3, 3) == (one.result(PATIENCE), other.result(PATIENCE))
+
+
+def test_one_demand_of_a_source_that_hangs_is_enough(make, source, clock):
+    """The others that miss something are told soon, and the document serves (RULES 16)."""
+    document = make(timeout=5)
+    had = document.get()
+    source.failure = down("deadline")
+    outage(document.renewed, document.begun)
+    source.failure = None
+    clock.advance(31)
+    source.go.clear()
+    while source.began.acquire(blocking=False):
+        pass
+    seen = document.begun
+    with ThreadPoolExecutor(8) as threads:
+        one = threads.submit(document.renewed, seen)
+        assert source.began.acquire(timeout=PATIENCE)
+        with nobody_waits():
+            others = [threads.submit(outage, document.renewed, seen) for _ in range(7)]
+            assert {"deadline"} == {other.result(PATIENCE).reason for other in others}
+            assert had is document.get()
+        source.go.set()
+
+        assert 3 == one.result(PATIENCE).value
+
+
+# --- fetches that overtake each other
+
+
+class Gated:
+    """Each fetch ends when it is told to, as it is told to; it brings its number."""
+
+    def __init__(self):
+        self.numbers = iter(range(1, 100))
+        self.began = {n: threading.Event() for n in range(1, 100)}
+        self.gates = {n: threading.Event() for n in range(1, 100)}
+        self.failures = {}
+
+    def __call__(self, _deadline):
+        number = next(self.numbers)
+        self.began[number].set()
+        assert self.gates[number].wait(PATIENCE)
+        if number in self.failures:
+            raise self.failures[number]
+        return Fetched(number, None)
+
+    def end(self, number, failure=None):
+        """Let a fetch end."""
+        if failure is not None:
+            self.failures[number] = failure
+        self.gates[number].set()
+
+
+@pytest.fixture
+def gated():
+    found = Gated()
+    yield found
+    for gate in found.gates.values():
+        gate.set()
+
+
+@pytest.fixture
+def overtaken(gated, clock):
+    """Return a document with a demand's fetch (2) under way, and a refresh (3) that began later."""
+    document = KeptDocument(
+        gated,
+        ttl=900,
+        refresh_ahead=60,
+        cooldown=30,
+        stale_for=3_600,
+        timeout=PATIENCE,
+        clock=clock,
+    )
+    gated.end(1)
+    had = document.get()
+    with ThreadPoolExecutor(2) as threads:
+        demand = threads.submit(document.renewed, document.begun, had=had)
+        assert gated.began[2].wait(PATIENCE)
+        refresh = threads.submit(document.refresh)
+        assert gated.began[3].wait(PATIENCE)
+        try:
+            yield document, had, demand, refresh
+        finally:
+            for gate in gated.gates.values():
+                gate.set()
+
+
+def test_what_an_overtaken_fetch_brought_is_kept(gated, overtaken):
+    """It is served, though the fetch that overtook it fails; it is no outage (RULES 16, 46)."""
+    document, had, demand, refresh = overtaken
+    gated.end(2)
+    assert 2 == demand.result(PATIENCE).value
+    assert 2 == value(document)
+    gated.end(3, down(hint="no"))
+    assert isinstance(refresh.exception(PATIENCE), AuthServiceUnavailable)
+    assert 2 == value(document)
+    # One that still has the first: there is a newer one.
+    assert 2 == document.renewed(document.begun, had=had).value
+
+    assert "no" == outage(document.renewed, document.begun, had=document.get()).hint
+
+
+def test_what_an_overtaken_fetch_brings_too_late_is_dropped(gated, overtaken):
+    """What began later is newer: a key that was withdrawn does not come back (RULES 16)."""
+    document, _, demand, refresh = overtaken
+    gated.end(3)
+    assert 3 == refresh.result(PATIENCE).value
+    gated.end(2)
+    assert 3 == demand.result(PATIENCE).value
+
+    assert (3, 3) == (value(document), document.known.number)
+
+
+@pytest.mark.parametrize(
+    "failure", [down(), down("busy"), NotTried(down())], ids=["failed", "busy", "not tried"]
+)
+def test_an_overtaken_fetch_that_fails_takes_nothing_away(gated, overtaken, failure):
+    """There is a newer document, and nothing against its source."""
+    document, _, demand, refresh = overtaken
+    gated.end(3)
+    refresh.result(PATIENCE)
+    gated.end(2, failure)
+    assert 3 == demand.result(PATIENCE).value
+
+    assert 3 == document.renewed(document.begun).value
+
+
+def test_who_waits_for_a_demand_takes_what_came_meanwhile(gated, clock):
+    """The demand hangs, and another fetch has brought what its followers need."""
+    document = KeptDocument(
+        gated, ttl=900, refresh_ahead=60, cooldown=30, stale_for=0, timeout=PATIENCE, clock=clock
+    )
+    gated.end(1)
+    had = document.get()
+    seen = document.begun
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(document.renewed, seen, had=had)
+        assert gated.began[2].wait(PATIENCE)
+        gated.end(3)
+        assert 3 == document.refresh().value
+        soon = time.monotonic() + 0.2
+        follower = threads.submit(document.renewed, seen, had=had, deadline=soon)
+        assert 3 == follower.result(PATIENCE).value
+        gated.end(2)

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -699,3 +701,29 @@ def test_any_document_is_metadata_or_an_outage(members, ours):
 def test_any_body_is_metadata_or_an_outage(body):
     """The same, for what is no JSON at all."""
     outage(at(Site(**{OAUTH: said(body)})).get)
+
+
+def test_metadata_that_came_while_the_demand_failed_is_used(site, metadata):
+    """Of a fetch that had begun before: it is newer than what something was missed in."""
+    site[OAUTH] = document(jwks_uri=...)
+    metadata.get()
+    began, end = threading.Event(), threading.Event()
+
+    def first():
+        began.set()
+        assert end.wait(20)
+        return document()
+
+    with ThreadPoolExecutor(1) as threads:
+        site[OAUTH] = first
+        refresh = threads.submit(metadata._document.refresh)
+        assert began.wait(20)
+
+        def second():
+            end.set()
+            refresh.result(20)
+            return down()
+
+        site[OAUTH] = second
+
+        assert f"{ISSUER}/jwks" == metadata.jwks_uri()

@@ -15,12 +15,13 @@ from tokenward._http.answer import (
     retry_after_of,
     retry_in,
 )
-from tokenward._http.transport import RequestsTransport
+from tokenward._http.transport import RequestsTransport, apart
 from tokenward._http.urls import check_named_url, check_url, is_loopback
 
 __all__ = [
     "JSON",
     "RequestsTransport",
+    "apart",
     "check_named_url",
     "check_url",
     "is_loopback",

@@ -18,6 +18,7 @@ from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from tokenward import _fork
 from tokenward._http.connect import connect, resolver
 from tokenward._http.sockets import BoundSocket, current
 
@@ -106,6 +107,10 @@ class _BoundPool(HTTPConnectionPool):
             if not conn.sock.is_clean():
                 conn.close()
             conn.idle_since = time.monotonic()
+            if self.pool is not None and self.pool.qsize() >= self.pool.maxsize:
+                # Several transports keep their connections here; urllib3 would warn of each.
+                conn.close()
+                return
         super()._put_conn(conn)
 
 
@@ -183,3 +188,31 @@ class BoundAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Do nothing: the TLS context holds what is verified."""
+
+
+class Connections:
+    """The adapter of one process, which several transports may share.
+
+    Args:
+        contexts: See `BoundAdapter`.
+        proxies: See `BoundAdapter`.
+        pool_size: See `BoundAdapter`.
+
+    Attributes:
+        adapter: Another one after a fork: the parent's connections are left to the parent.
+    """
+
+    def __init__(
+        self, contexts: TLSContexts, *, proxies: Mapping[str, str], pool_size: int
+    ) -> None:
+        self._contexts = contexts
+        self._proxies = proxies
+        self._pool_size = pool_size
+        self.after_fork()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Begin anew, without a connection."""
+        self.adapter = BoundAdapter(
+            self._contexts, proxies=self._proxies, pool_size=self._pool_size
+        )

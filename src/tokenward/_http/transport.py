@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Self
 from urllib.parse import urlsplit
 
 from tokenward import _fork
 from tokenward._chance import between
-from tokenward._http.adapter import BoundAdapter
+from tokenward._http.adapter import Connections
 from tokenward._http.answer import MAX_RETRY_AFTER, read_body, retry_after_of
 from tokenward._http.breaker import Breaker
 from tokenward._http.bulkhead import Bulkhead
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from tokenward._http.breaker import Permit
+    from tokenward.protocols import Transport
 
 MAX_HEADER_BYTES = 65_536
 """How much an answer may have on top of its body: headers, interim answers, chunk sizes."""
 
 _MAX_ORIGINS = 1_024
+# One issuer's documents are at one or two servers.
+_MAX_ORIGINS_APART = 16
 _RETRIED = frozenset({"connect_failed", "truncated"})
 # `too_large` is not among them: how much a server says of a token is its sender's to choose.
 _COUNTED = frozenset(
@@ -88,22 +91,37 @@ class RequestsTransport:
         self._breaker_failures = count("breaker_failures", breaker_failures)
         self._breaker_seconds = seconds("breaker_seconds", breaker_seconds)
         self._breaks_on_429 = breaks_on_429
-        self._proxies = checked_proxies(proxies or {})
-        self._contexts = TLSContexts(verify_tls)
-        self._servers: dict[str, Bulkhead] = {}
+        self._connections = Connections(
+            TLSContexts(verify_tls),
+            proxies=checked_proxies(proxies or {}),
+            pool_size=self._pool_size,
+        )
+        self._max_origins = _MAX_ORIGINS
         self._start()
-        _fork.register(self)
 
     def _start(self) -> None:
-        self._adapter = BoundAdapter(
-            self._contexts, proxies=self._proxies, pool_size=self._pool_size
-        )
+        self._servers: dict[str, Bulkhead] = {}
         self._lock = threading.Lock()
         self._last = threading.local()
+        _fork.register(self)
+
+    def apart(self) -> Self:
+        """Return a transport over the same connections, with places and breakers of its own.
+
+        For the servers that somebody else names: whoever lets us ask another one's server for what
+        is not there must not have it left alone for everybody. Closing either closes the idle
+        connections of both.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._max_origins = _MAX_ORIGINS_APART
+        made._start()
+        return made
 
     def after_fork(self) -> None:
-        """Leave the parent's connections, locks and calls under way to the parent."""
-        self._start()
+        """Leave the parent's locks and calls under way to the parent."""
+        self._lock = threading.Lock()
+        self._last = threading.local()
         for origin, server in self._servers.items():
             server.breaker.after_fork()
             self._servers[origin] = Bulkhead(server.breaker, places=self._pool_size)
@@ -114,7 +132,7 @@ class RequestsTransport:
 
     def close(self) -> None:
         """Close idle connections; sending again opens new ones."""
-        self._adapter.close()
+        self._connections.adapter.close()
 
     def send(self, request: Request, *, deadline: float) -> Response:
         """Send ``request`` and read the whole answer.
@@ -228,7 +246,7 @@ class RequestsTransport:
             ready = _anew(request, ready)
 
     def _once(self, ready: PreparedRequest, cert: tuple[str, str] | None) -> Response:
-        answer = self._adapter.send(ready, stream=True, cert=cert)
+        answer = self._connections.adapter.send(ready, stream=True, cert=cert)
         raw = answer.raw
         body = read_body(raw, max_bytes=self._max_response_bytes)
         if answer.status_code < 200:
@@ -247,10 +265,16 @@ class RequestsTransport:
                 clock=time.monotonic,
             )
             with self._lock:
-                if len(self._servers) >= _MAX_ORIGINS:
+                if len(self._servers) >= self._max_origins:
                     self._servers.clear()
                 server = self._servers.setdefault(origin, Bulkhead(breaker, places=self._pool_size))
         return server
+
+
+def apart(transport: Transport) -> Transport:
+    """Return `RequestsTransport.apart` of a transport that has it, or else the transport."""
+    method: Callable[[], Transport] | None = getattr(transport, "apart", None)
+    return method() if callable(method) else transport
 
 
 def _anew(request: Request, ready: PreparedRequest) -> PreparedRequest:

@@ -21,11 +21,12 @@ from tokenward._jose.algorithms import (
 )
 from tokenward._jose.jwk import JWKError, Key, key_from_jwk, public_jwk, thumbprint
 from tokenward._jose.jws import MAX_TOKEN_BYTES, Unverified, parse, sign, verify
-from tokenward._jose.keyset import MAX_KEYS, KeySet, Skipped, parse_key_set
+from tokenward._jose.keyset import MAX_ENTRIES, MAX_KEYS, KeySet, Skipped, parse_key_set
 from tokenward._jose.private import from_pem, generate_key, to_pem
 
 __all__ = [
     "ASYMMETRIC",
+    "MAX_ENTRIES",
     "MAX_KEYS",
     "MAX_TOKEN_BYTES",
     "SUPPORTED",

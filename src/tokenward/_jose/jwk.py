@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -27,6 +28,11 @@ _CURVES = {
     ("EC", "P-521"): ("ES512", 66),
     ("OKP", "Ed25519"): ("EdDSA", 32),
 }
+_P25519 = 2**255 - 19
+# The y of the eight points of edwards25519 whose order divides 8. A signature under such a key is
+# good for many messages (RFC 8032, section 8.7).
+_Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _P25519 - 1, _Y8, _P25519 - _Y8})
 _HASH_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # What identifies a key, in the lexicographic order that RFC 7638, section 3.2 asks for.
@@ -172,12 +178,22 @@ def _symmetric(jwk: Mapping[str, Any]) -> Key:
     fitting = frozenset(alg for alg in SYMMETRIC if len(secret) >= _HASH_BYTES[alg])
     if not fitting:
         raise JWKError(f"k has {len(secret)} bytes; HS256 needs 32 (RFC 7518, section 3.2)")
-    try:
-        # Refuses PEM, DER, SSH and JWK texts: somebody's public key is not a secret.
-        ALGORITHMS["HS256"].prepare_key(secret)
-    except FOREIGN_ERRORS:
-        raise JWKError("k holds a public key or a JWK, which is not a secret") from None
+    # Somebody's public key is not a secret, in whatever form it is shown.
+    for text in (secret, _der_in(secret)):
+        try:
+            # Refuses PEM, DER, SSH and JWK texts.
+            ALGORITHMS["HS256"].prepare_key(text)
+        except FOREIGN_ERRORS:
+            raise JWKError("k holds a public key or a JWK, which is not a secret") from None
     return Key("oct", fitting, None, secret)
+
+
+def _der_in(secret: bytes) -> bytes:
+    """Return what is base64 in a secret; some servers show a key so, without the lines of PEM."""
+    try:
+        return binascii.a2b_base64(b"".join(secret.split()), strict_mode=True)
+    except ValueError:
+        return secret
 
 
 def _rsa(jwk: Mapping[str, Any]) -> Key:
@@ -201,7 +217,14 @@ def _on_curve(jwk: Mapping[str, Any], kty: str) -> Key:
     for name in ("x", "y") if kty == "EC" else ("x",):
         if len(_octets(jwk, name)) != size:
             raise JWKError(f"{name} has not the {size} bytes of {crv}")
+    if kty == "OKP" and _y_of(_octets(jwk, "x")) in _SMALL_ORDER:
+        raise JWKError("x is a point of small order: anybody could sign for this key")
     return Key(kty, frozenset({alg}), _build(alg, jwk))
+
+
+def _y_of(encoded: bytes) -> int:
+    # RFC 8032, section 5.1.2: the most significant bit is that of x.
+    return (int.from_bytes(encoded, "little") & ~(1 << 255)) % _P25519
 
 
 def _build(alg: str, jwk: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Final, NamedTuple
 
 from tokenward._jose.jwk import JWKError, Key, key_from_jwk
@@ -13,9 +13,14 @@ from tokenward.errors import InvalidToken
 MAX_KEYS: Final = 100
 """Keys of one set that are used; the rest is skipped."""
 
+MAX_ENTRIES: Final = 1_000
+"""Entries of one set that are looked at."""
+
+_MAX_SKIPPED: Final = 100
+
 
 class Skipped(NamedTuple):
-    """An entry of a JWK Set that is not used, and why."""
+    """An entry of a JWK Set that is not used, and why; the last one may stand for many."""
 
     position: int
     kid: str | None
@@ -28,13 +33,21 @@ class KeySet:
     Args:
         keys: The keys.
         skipped: What else the document held.
+        positions: Where each key stood in the document; default: from 0 on.
     """
 
-    __slots__ = ("_fitting", "_kids", "keys", "skipped")
+    __slots__ = ("_fitting", "_kids", "keys", "positions", "skipped")
 
-    def __init__(self, keys: Iterable[Key], skipped: Iterable[Skipped] = ()) -> None:
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        skipped: Iterable[Skipped] = (),
+        *,
+        positions: Iterable[int] | None = None,
+    ) -> None:
         self.keys = tuple(keys)
         self.skipped = tuple(skipped)
+        self.positions = tuple(range(len(self.keys)) if positions is None else positions)
         self._kids = frozenset(key.kid for key in self.keys)
         # By what a header says: a token without a kid may mean any of them.
         self._fitting: dict[tuple[str, str | None], list[Key]] = {}
@@ -73,6 +86,9 @@ class KeySet:
 def parse_key_set(document: object, *, allow_symmetric: bool = False) -> KeySet:
     """Read a JWK Set (RFC 7517, section 5).
 
+    What is kept of it is bounded, whoever wrote it: `MAX_KEYS` keys of the first `MAX_ENTRIES`
+    entries, and why a hundred of the others are not used.
+
     Args:
         document: The document, as `tokenward._json` read it.
         allow_symmetric: Use ``oct`` keys; only for a set that was configured, never fetched.
@@ -84,8 +100,9 @@ def parse_key_set(document: object, *, allow_symmetric: bool = False) -> KeySet:
     if not isinstance(entries, list | tuple):
         raise JWKError("a JWK Set is an object with a list of keys in its member 'keys'")
     keys: list[Key] = []
+    positions: list[int] = []
     skipped: list[Skipped] = []
-    for position, entry in enumerate(entries):
+    for position, entry in enumerate(islice(entries, MAX_ENTRIES)):
         try:
             key = key_from_jwk(entry, allow_symmetric=allow_symmetric)
         except JWKError as error:
@@ -93,8 +110,22 @@ def parse_key_set(document: object, *, allow_symmetric: bool = False) -> KeySet:
         else:
             if len(keys) < MAX_KEYS:
                 keys.append(key)
+                positions.append(position)
                 continue
             reason = f"more than {MAX_KEYS} keys"
         kid = entry.get("kid") if isinstance(entry, Mapping) else None
         skipped.append(Skipped(position, shown(kid) if isinstance(kid, str) else None, reason))
-    return KeySet(keys, skipped)
+    unread = len(entries) - MAX_ENTRIES
+    if len(skipped) > _MAX_SKIPPED or unread > 0:
+        skipped[_MAX_SKIPPED:] = [_the_rest(skipped[_MAX_SKIPPED:], unread)]
+    return KeySet(keys, skipped, positions=positions)
+
+
+def _the_rest(skipped: list[Skipped], unread: int) -> Skipped:
+    position = skipped[0].position if skipped else MAX_ENTRIES
+    reasons = []
+    if skipped:
+        reasons.append(f"it and {len(skipped) - 1} of the entries after it are not used")
+    if unread > 0:
+        reasons.append(f"{unread} entries after the first {MAX_ENTRIES} are not looked at")
+    return Skipped(position, None, "; ".join(reasons))

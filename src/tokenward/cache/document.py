@@ -25,6 +25,8 @@ _KEY: Final = b""
 _UNTRIED: Final = frozenset({"busy", "circuit_open"})
 # Shorter than any back-off: what somebody else found out this short a time ago is not asked again.
 _JUST_NOW: Final = 0.5
+# Of a fetch's time, for those who wait for a source that let the last one run out of time.
+_SHARE_FOR_WAITING: Final = 0.1
 
 
 class Fetched(NamedTuple, Generic[V]):
@@ -66,7 +68,9 @@ class KeptDocument(Generic[V]):
 
     One user fetches it anew ahead of its end, and the others go on with what there is. When a
     fetch fails, the last good document is served, and the next attempt waits a little longer each
-    time. Where there is no document to serve, the source is left alone for a while.
+    time. Where there is no document to serve, the source is left alone for a while; and once a
+    fetch ran out of time, one thread that waits for the next is enough: until one succeeds, the
+    others wait for a tenth of theirs at most.
 
     Args:
         fetch: Called with a deadline on the ``time.monotonic()`` scale. An `AuthServiceUnavailable`
@@ -104,7 +108,11 @@ class KeptDocument(Generic[V]):
         self._timeout = _seconds("timeout", timeout, least=0.001)
         self._fetch = fetch
         self._clock = clock
-        self._cache: LookupCache[Kept[V]] = LookupCache(max_entries=1, clock=clock)
+        # A fetch that another one overtook is as good as its number: what it brought is kept
+        # unless the other one brought something first.
+        self._cache: LookupCache[Kept[V]] = LookupCache(
+            max_entries=1, clock=clock, supersedes=_is_newer
+        )
         # A demand that was met is an entry that lives for the cooldown: one look-up for all who
         # have it, and none for those who have it a moment later.
         self._demands: LookupCache[None] = LookupCache(max_entries=1, clock=clock)
@@ -113,6 +121,7 @@ class KeptDocument(Generic[V]):
         # Each is replaced whole, so none needs a lock.
         self._failure: _Failure | None = None
         self._loading = False
+        self._hangs = False
         _fork.register(self)
 
     def after_fork(self) -> None:
@@ -153,7 +162,7 @@ class KeptDocument(Generic[V]):
                 return entry.value
         deadline = self._deadline(deadline)
         load = partial(self._load, deadline)
-        return self._cache.look_up(_KEY, load, patience=_left(deadline))
+        return self._cache.look_up(_KEY, load, patience=_left(deadline), wait=self._wait())
 
     def refresh(self, *, deadline: float | None = None) -> Kept[V]:
         """Fetch the document now, whatever there is.
@@ -165,7 +174,9 @@ class KeptDocument(Generic[V]):
         load = partial(self._load, deadline, live=True)
         return self._cache.look_up(_KEY, load, patience=_left(deadline), live=True)
 
-    def renewed(self, seen: int, *, deadline: float | None = None) -> Kept[V]:
+    def renewed(
+        self, seen: int, *, had: Kept[V] | None = None, deadline: float | None = None
+    ) -> Kept[V]:
         """Return the document as it is after something was missed in it.
 
         It is fetched for that at most once in ``cooldown`` seconds, by one user for all; fetches
@@ -174,28 +185,44 @@ class KeptDocument(Generic[V]):
         Args:
             seen: What `begun` was before the caller took the document: one fetched since then is
                 new enough.
+            had: The document in which it was missed: a newer one is returned rather than an
+                outage; default: one that was fetched before ``seen`` began.
             deadline: When to give up, on the ``time.monotonic()`` scale.
 
         Raises:
             AuthServiceUnavailable: The last fetch failed, or there is no document.
         """
         deadline = self._deadline(deadline)
+        oldest = seen if had is None else had.number
         meet = partial(self._meet, seen, deadline)
-        self._demands.look_up(_KEY, meet, patience=_left(deadline))
+        try:
+            self._demands.look_up(_KEY, meet, patience=_left(deadline), wait=self._wait())
+        except AuthServiceUnavailable:
+            newer = self._newer_than(oldest)
+            if newer is None:
+                raise
+            return newer
         failure = self._failure
-        if failure is not None:
+        if failure is None:
+            return self.get(deadline=deadline)
+        newer = self._newer_than(oldest)
+        if newer is None:
             raise self._again(failure)
-        return self.get(deadline=deadline)
+        return newer
+
+    def _newer_than(self, number: int) -> Kept[V] | None:
+        known = self.known
+        return known if known is not None and known.number > number else None
 
     def _meet(self, seen: int, deadline: float) -> Entry[None]:
         began = self._clock()
-        known = self.known
-        if known is None or known.number <= seen:
+        if self._newer_than(seen) is None:
             try:
                 self.refresh(deadline=deadline)
             except AuthServiceUnavailable as error:
                 failure = self._failure
-                if failure is None or failure.at < began:
+                tried = failure is not None and failure.at >= began
+                if not tried and self._newer_than(seen) is None:
                     # Nothing was tried, so it may be tried again at once.
                     raise error from None
         return Entry(None, stored=began, ends=self._clock() + self._cooldown)
@@ -214,14 +241,18 @@ class KeptDocument(Generic[V]):
             fetched = self._fetch(deadline)
         except NotTried as untried:
             error = untried.error
+            self._hangs = self._hangs or error.reason == "deadline"
         except AuthServiceUnavailable as failed:
             error = failed
-            if failed.reason not in _UNTRIED:
+            self._hangs = self._hangs or error.reason == "deadline"
+            # What began earlier than the document that there is by now says nothing of its source.
+            if failed.reason not in _UNTRIED and self._newer_than(number) is None:
                 self._failure = _Failure(copy.copy(failed), self._clock())
                 if known is None:
                     error = self._again(self._failure)
         else:
             self._failure = None
+            self._hangs = False
             return self._entry(Kept(fetched.value, number, asked_at), fetched.max_age)
         finally:
             self._loading = False
@@ -253,8 +284,15 @@ class KeptDocument(Generic[V]):
         error.retry_after = max(1.0, failure.at + self._cooldown - self._clock())
         return error
 
+    def _wait(self) -> float | None:
+        return self._timeout * _SHARE_FOR_WAITING if self._hangs else None
+
     def _deadline(self, deadline: float | None) -> float:
         return time.monotonic() + self._timeout if deadline is None else deadline
+
+
+def _is_newer(one: Kept[V], other: Kept[V]) -> bool:
+    return one.number > other.number
 
 
 def _left(deadline: float) -> float:

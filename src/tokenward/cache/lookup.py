@@ -35,6 +35,9 @@ class LookupCache(Generic[V]):
         clock: Seconds since the epoch.
         report: Told, where no lock is held, of each ``hit``, ``negative_hit``, ``miss``, ``stale``
             and ``evicted``, as `CacheStats` counts them; never raises.
+        supersedes: Tells whether one value is newer than another. With it, what a look-up brings
+            is stored unless something newer is, whichever look-ups of the key began meanwhile:
+            for what nobody invalidates. Called under the lock; never raises.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class LookupCache(Generic[V]):
         max_entries: int,
         clock: Clock = time.time,
         report: Callable[[str], None] | None = None,
+        supersedes: Callable[[V, V], bool] | None = None,
     ) -> None:
         self.max_entries = max_entries
         self.clock = clock
         self._report = report
+        self._supersedes = supersedes
         self.entries: OrderedDict[bytes, Entry[V]] = OrderedDict()
         self.refusals: OrderedDict[bytes, Entry[V]] = OrderedDict()
         # Counted without a lock: exact under the GIL, where nothing switches inside "+=".
@@ -221,12 +226,14 @@ class LookupCache(Generic[V]):
             # Also when a BaseException kills the leader: nobody is left waiting.
             evicted = 0
             with self._lock:
-                if self._flights.get(key) is flight:
+                registered = self._flights.get(key) is flight
+                if registered:
                     del self._flights[key]
-                    if flight.entry is not None:
+                if flight.entry is not None:
+                    if self._is_wanted(key, flight.entry, registered=registered):
                         evicted = self._store(key, flight.entry)
-                    elif isinstance(flight.error, AuthServiceUnavailable):
-                        self._put_off(key)
+                elif registered and isinstance(flight.error, AuthServiceUnavailable):
+                    self._put_off(key)
             flight.done.set()
             self._tell(*["evicted"] * evicted)
         return flight.entry
@@ -243,7 +250,7 @@ class LookupCache(Generic[V]):
             with self._lock:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
-        hint = f"another request's look-up of the same token takes longer than {waited:g} s"
+        hint = f"another request's look-up of the same takes longer than {waited:g} s"
         raise AuthServiceUnavailable(hint, reason="deadline")
 
     def _put_off(self, key: bytes) -> None:
@@ -252,6 +259,13 @@ class LookupCache(Generic[V]):
         entry = self.entries.get(key)
         if entry is not None and entry.state(now) in (State.DUE, State.STALE):
             entry.back_off(now)
+
+    def _is_wanted(self, key: bytes, entry: Entry[V], *, registered: bool) -> bool:
+        # Under the lock.
+        if self._supersedes is None:
+            return registered
+        known = self.entries.get(key)
+        return known is None or self._supersedes(entry.give(), known.give())
 
     def _store(self, key: bytes, entry: Entry[V]) -> int:
         # Under the lock. Returns how many entries had to go.

@@ -29,16 +29,17 @@ def of_audience(expected: Collection[str], claims: Mapping[str, Any]) -> str:
     """Return what to do about an ``aud`` that names somebody else, or nobody."""
     aud = claims.get("aud")
     named = [aud] if isinstance(aud, str) else aud if isinstance(aud, list | tuple) else []
-    advice = _to_the_issuer(named, claims)
-    if not advice and any(_bare(name) in map(_bare, expected) for name in named):
-        advice = "they differ in a scheme or a slash only: write the audience as the token has it"
-    if not advice and any(name in claims for name in _OF_ID_TOKENS) and "scope" not in claims:
-        advice = "it looks like an ID token: send the access token, or set accept_id_tokens"
-    if not advice and aud is None:
-        advice = (
-            "have the issuer name one, or write audience=None to accept tokens meant for anybody"
-        )
-    return advice
+    if not all(isinstance(name, str) for name in named):
+        return ""
+    if any(_bare(name) in map(_bare, expected) for name in named):
+        return "they differ in a scheme or a slash only: write the audience as the token has it"
+    if advice := _of_provider(named, claims):
+        return advice
+    if any(name in claims for name in _OF_ID_TOKENS) and "scope" not in claims:
+        return "it looks like an ID token: send the access token, or set accept_id_tokens"
+    if aud is None:
+        return "have the issuer name one, or write audience=None to accept tokens meant for anybody"
+    return ""
 
 
 def of_issuer(expected: Collection[str], iss: object) -> str:
@@ -62,7 +63,7 @@ def of_issuer(expected: Collection[str], iss: object) -> str:
                 "the same path on another host: give the server one public name, and have"
                 " everybody reach it by that"
             )
-    return "is this a token of another environment?"
+    return "is it a token of another environment? Compare it with the configured issuers"
 
 
 def of_expiry(late: float) -> str:
@@ -72,13 +73,13 @@ def of_expiry(late: float) -> str:
     return "; if it was issued just now, compare the clocks of this machine and of the issuer"
 
 
-def _to_the_issuer(named: Collection[object], claims: Mapping[str, Any]) -> str:
-    if not _GRAPH.isdisjoint(name for name in named if isinstance(name, str)):
+def _of_provider(named: Collection[str], claims: Mapping[str, Any]) -> str:
+    if not _GRAPH.isdisjoint(named):
         return (
             "it is a token for Microsoft Graph, which nobody else can verify: have the client ask"
             " for a scope of your own API"
         )
-    if "/realms/" in shown(claims.get("iss", "")) and set(named) <= {"account"}:
+    if "/realms/" in shown(claims.get("iss", "")):
         return "Keycloak names an API only with an audience mapper: add one to the client's scopes"
     return ""
 

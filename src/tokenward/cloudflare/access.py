@@ -233,7 +233,9 @@ class CloudflareAccess:
         """Return who sends a request that presents nothing at all: ``dev_user``, or ``None``.
 
         It is ``dev_user`` where ``TOKENWARD_ENV`` was ``development`` when this was made, the peer
-        is this very machine by its address, and no header says that anybody passed the request on.
+        is this very machine by its address, a ``Host`` header names it too (``localhost``, a name
+        below that or without a dot, a loopback address), and no header says that anybody passed
+        the request on.
 
         Args:
             headers: The request's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenward.cloudflare.people import CloudflareUser
@@ -62,6 +63,13 @@ _LOWERED: Final = frozenset(name.lower() for name in _FORWARDING)
 _PREFIXES: Final = ("x-forwarded-", "cf-")
 _ASSERTION: Final = "cf-access-jwt-assertion"
 
+_LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+# A host and its port, if any (RFC 9112, section 3.2): an address, or else a name.
+_host = re.compile(
+    rf"(?:\[([0-9a-f]*:[0-9a-f:.]+)\]|([0-9.]+)|((?:{_LABEL}\.)*{_LABEL}))(?::[0-9]{{1,5}})?",
+    re.ASCII | re.IGNORECASE,
+).fullmatch
+
 
 def dev_principal(dev_user: CloudflareUser | str | None, *, issuer: str) -> Principal | None:
     """Return who asks without an assertion, if this process runs on a developer's machine.
@@ -97,7 +105,7 @@ def dev_principal(dev_user: CloudflareUser | str | None, *, issuer: str) -> Prin
 
 
 def asks_from_here(headers: Headers, peer: str | None) -> bool:
-    """Tell whether a request was made on this machine, and nobody has passed it on.
+    """Tell whether a request was made on this machine, to this machine, and nobody passed it on.
 
     Args:
         headers: The request's.
@@ -105,9 +113,28 @@ def asks_from_here(headers: Headers, peer: str | None) -> bool:
     """
     if peer is None or not _is_loopback_address(peer):
         return False
+    host = headers.get("Host")
+    if host is not None and not _is_this_machine(host):
+        return False
     if any(headers.get(name) is not None for name in _FORWARDING):
         return False
     return not any(map(_is_forwarding, _names_of(headers)))
+
+
+def _is_this_machine(host: str) -> bool:
+    """Tell whether a ``Host`` header names this machine, as no site on the internet can be named.
+
+    Servers may take the headers of proxies away, and any site may have its name lead to a loopback
+    address; what the browser or the tunnel was asked for stands here all the same.
+    """
+    found = _host(host)
+    if found is None:
+        return False
+    six, four, name = found.groups()
+    if name is None:
+        return _is_loopback_address(six or four)
+    # Public names have a dot; localhost and what is below it never leave the machine (RFC 6761).
+    return "." not in name or name.lower().endswith(".localhost")
 
 
 def _is_forwarding(name: str) -> bool:

@@ -115,7 +115,11 @@ class Checks:
             raise
         if entry.key_set is not key_set:
             return None
-        entry.fresh_until = max(entry.fresh_until, min(entry.ends, self.keys.fresh_until))
+        until = min(entry.ends, self.keys.fresh_until)
+        if until > entry.fresh_until:
+            # As if it were verified now: a clock that jumps back makes it a miss.
+            entry.stored = max(entry.stored, self._clock())
+            entry.fresh_until = until
         # Looking at the keys may have taken its time.
         still = self._memory.entry(key) is entry and entry.stored <= self._clock() < entry.ends
         return self._memory.hit(entry) if still else None

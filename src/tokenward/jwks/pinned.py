@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenward import _jose, _json
 from tokenward._log import shown
+from tokenward._seal import check_secret
 from tokenward.errors import ConfigurationError
 from tokenward.jwkset import KeySnapshot
 
@@ -45,15 +46,14 @@ class PinnedKeySet:
         except _jose.JWKError as error:
             raise ConfigurationError(f"jwks: {error}.") from None
         _check(key_set, algorithms)
+        for key in key_set.keys:
+            if key.kty == "oct":
+                check_secret(key.private.decode("latin-1"), what="a secret in jwks")
         for skipped in key_set.skipped:
             _logger.warning("jwks: entry %d is not used: %s", skipped.position, skipped.reason)
-        unused = {skipped.position for skipped in key_set.skipped}
+        entries = document["keys"]
         # What `jwks()` shows is public: secrets are not.
-        used = [
-            entry
-            for n, entry in enumerate(document["keys"])
-            if n not in unused and entry["kty"] != "oct"
-        ]
+        used = [entries[at] for at in key_set.positions if entries[at]["kty"] != "oct"]
         self._published = json.dumps({"keys": used})
         self._snapshot = KeySnapshot(key_set, 1, time.time(), json.loads(self._published))
         self.in_use = key_set

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from tokenward import _jose
 from tokenward._events import outcome_of
-from tokenward._http import RequestsTransport
+from tokenward._http import RequestsTransport, apart
 from tokenward._spellings import digest_of, digests_of
 from tokenward.bearer import MAX_TOKEN_BYTES
 from tokenward.errors import (
@@ -29,6 +29,7 @@ from tokenward.protocols import serves_live
 
 if TYPE_CHECKING:
     from tokenward.cache import CacheStats
+    from tokenward.jwks.sources import FetchOptions
     from tokenward.principal import Principal
     from tokenward.protocols import Clock, OnEvent, RevocationBus, TokenVerifier, Transport
 
@@ -181,12 +182,17 @@ class JWKSVerifier:
         self._check_as(issuer, Places(discovery_url, jwks_uri, jwks))
 
     def _check_as(self, issuer: str | None, places: Places) -> None:
-        self._checks = Checks(issuer, places, self._options)
+        options = self._options
+        if self._maker is not None:
+            # An issuer may name another one's server for its keys, and have us left without it.
+            fetching: FetchOptions = {**options["fetching"], "transport": apart(self._transport)}
+            options = {**options, "fetching": fetching}
+        self._checks = Checks(issuer, places, options)
         self._keys = self._checks.keys
         self._events = self._checks.events
         self.issuer = self._checks.name
 
-    def for_issuer(self, issuer: str) -> Self:
+    def for_issuer(self, issuer: str, *, live: TokenVerifier | None = None) -> Self:
         """Return the verifier of another issuer: with these options, connections and cache.
 
         For `ByIssuer` and tenants that come and go: hundreds of issuers share one pool of
@@ -196,6 +202,8 @@ class JWKSVerifier:
 
         Args:
             issuer: Found by discovery.
+            live: Asked for ``live`` decisions about this issuer's tokens, as of the first call; the
+                first verifier's own is never asked about them.
 
         Raises:
             ConfigurationError: It must not be asked.
@@ -209,6 +217,7 @@ class JWKSVerifier:
             sibling = object.__new__(type(self))
             sibling.__dict__.update(maker.__dict__)
             sibling._maker = maker
+            sibling._live = live
             sibling._check_as(issuer, Places())
             while len(self._siblings) >= _MAX_SIBLINGS:
                 self._siblings.popitem(last=False)

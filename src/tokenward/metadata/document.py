@@ -49,7 +49,7 @@ class Metadata:
 
     Attributes:
         issuer: The issuer identifier; the configured one exactly.
-        raw: The document, read-only.
+        raw: The document, read-only; without what is too much to keep.
     """
 
     issuer: str

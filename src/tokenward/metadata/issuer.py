@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tokenward._http import check_url
 from tokenward._log import OncePerMinute, shown
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 REFRESH_AHEAD: Final = 60.0
 """Seconds before its end at which metadata is fetched anew, by one user for all."""
+
+_MAX_MEMBERS: Final = 200
+_MAX_MEMBER_CHARACTERS: Final = 16_384
+_MAX_KEPT_CHARACTERS: Final = 65_536
 
 T = TypeVar("T")
 
@@ -162,7 +167,7 @@ class IssuerMetadata:
         try:
             return look(kept.value)
         except AuthServiceUnavailable:
-            renewed = self._document.renewed(seen, deadline=deadline)
+            renewed = self._document.renewed(seen, had=kept, deadline=deadline)
         try:
             return look(renewed.value)
         except AuthServiceUnavailable as error:
@@ -176,7 +181,7 @@ class IssuerMetadata:
         except AuthServiceUnavailable as error:
             self._report(error)
             raise
-        metadata = Metadata(self.issuer, freeze(document.members))
+        metadata = Metadata(self.issuer, freeze(_kept(document.members)))
         return Fetched(metadata, document.max_age)
 
     def _compare(self, url: str, named: object) -> None:
@@ -193,3 +198,16 @@ class IssuerMetadata:
         level = logging.ERROR if error.reason in _MISCONFIGURED else logging.WARNING
         log = partial(_seldom.log, level, (self.issuer, error.reason))
         log("The metadata of %s cannot be used (%s): %s", self.issuer, error.reason, error.hint)
+
+
+def _kept(members: dict[str, Any]) -> dict[str, Any]:
+    # What is kept costs memory for as long as the issuer is known, whoever it is. All that a
+    # client looks for is short.
+    lengths = {name: len(json.dumps({name: value})) for name, value in members.items()}
+    chosen, left = set(), _MAX_KEPT_CHARACTERS
+    for name in sorted(lengths, key=lengths.__getitem__)[:_MAX_MEMBERS]:
+        left -= lengths[name]
+        if left < 0 or lengths[name] > _MAX_MEMBER_CHARACTERS:
+            break
+        chosen.add(name)
+    return {name: value for name, value in members.items() if name in chosen}

@@ -148,13 +148,66 @@ def test_what_was_passed_on_is_from_nobody_here(access, name, value):
 
 
 @pytest.mark.parametrize(
-    "name", ["Host", "Origin", "User-Agent", "X-Request-Id", "Cf-Access-Jwt-Assertion", "Cookie"]
+    "name", ["Origin", "User-Agent", "X-Request-Id", "Cf-Access-Jwt-Assertion", "Cookie"]
 )
 def test_other_headers_say_nothing(access, name):
     """An assertion that is empty included."""
     for headers in ({name: ""}, EnvironHeaders(environ(name, "")), WerkzeugHeaders([(name, "")])):
         assert DEV == access.absent(headers, HERE).subject
     assert DEV == access.absent(Named(**{name: ""}), HERE).subject
+
+
+def with_host(host):
+    """Return a Host header as every framework has it."""
+    return [
+        {"Host": host},
+        EnvironHeaders(environ("Host", host)),
+        WerkzeugHeaders([("Host", host)]),
+        HttpHeaders(environ("Host", host)),
+        Named(Host=host),
+    ]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:8000", "LocalHost:1", "shop.LOCALHOST", "a.b-c.localhost:65535"),
+        *("127.0.0.1", "127.0.0.1:8000", "127.255.0.9:80", "[::1]", "[::1]:8000"),
+        *("[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:80", "[::FFFF:7F00:1]"),
+        *("testserver", "my_app:5000", "web-1", "X", "3f2a81b0c9de:80", f"{'a' * 63}:80"),
+    ],
+)
+def test_a_name_of_this_machine(access, host):
+    """As the developer's browser, and test clients, ask for it."""
+    assert [DEV] * 5 == [access.absent(headers, HERE).subject for headers in with_host(host)]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        # Sites; and names that only look like those of this machine.
+        *("evil.example", "demo.ngrok.app:443", "localhost.evil.example", "127.0.0.1.evil.example"),
+        *("evillocalhost.example", "xlocalhost.", "localhost.", "evil.example.", "evil."),
+        *("shop.localhost.", "x.evil-localhost", "127.0.0.1.nip.io", "ai."),
+        # Other machines.
+        *("203.0.113.9", "10.0.0.1:8000", "192.168.1.7", "0.0.0.0:8000", "126.255.255.255"),
+        *("[::]", "[::2]", "[fe80::1]", "[::ffff:10.0.0.1]:80", "128.0.0.1"),
+        # Several, and none.
+        *("localhost,evil.example", "localhost, localhost", "localhost,localhost", ",", ""),
+        *("evil.example,localhost", "localhost;evil.example", "localhost evil.example"),
+        # Malformed.
+        *(" localhost", "localhost ", "localhost\t", "localhost:", "localhost:x", ":80"),
+        *("localhost:123456", "localhost:80:80", "::1", "::1:80", "[::1", "::1]", "[127.0.0.1]"),
+        *("[::1]x", "[::1]80", "[::1%eth0]", "[]", "[localhost]", "127.1", "2130706433"),
+        *("127.0.0.01", "127.0.0.1.", "127.0.0", ".localhost", "a..localhost", "-a.localhost"),
+        *("user@localhost", "evil.example@localhost", "http://localhost", "localhost/", "*"),
+        *("localhost:\u0661", "\u212aafe", "l\u00f6calhost", "-", "a-", f"{'a' * 64}", "%6c"),
+    ],
+    ids=ascii,
+)
+def test_another_name(access, host):
+    """A tunnel's, or that of a site which leads its name to this machine; or no name at all."""
+    assert [None] * 5 == [access.absent(headers, HERE) for headers in with_host(host)]
 
 
 def test_it_counts_as_present(authenticator, access):

@@ -23,11 +23,11 @@ from tokenward.principal import Principal
 class Verifier:
     serves_live = False
     def __init__(self, *, issuer="{THEIRS}", subject="ada", limits=()):
-        self.issuer, self.subject, self.limits = issuer, subject, limits
+        self.names, self.subject, self.limits = issuer, subject, limits
     def verify(self, token, /, *, live=False):
         if token != "good":
             raise InvalidToken("no", reason="unknown_token")
-        return Principal(self.subject, issuer=self.issuer)
+        return Principal(self.subject, issuer=self.names)
 
 def make(**options):
     return Verifier(**options)
@@ -134,7 +134,7 @@ def test_options_are_passed_as_keywords(read):
     """As they are written."""
     options = {"subject": "bob", "issuer": "https://b.example", "limits": [1, {"a": "b"}]}
     verifier = build(read, options=options)
-    assert ("bob", "https://b.example") == (verifier.subject, verifier.issuer)
+    assert ("bob", "https://b.example") == (verifier.subject, verifier.names)
     assert [1, {"a": "b"}] == verifier.limits
 
 

@@ -281,6 +281,33 @@ def test_entries_that_cannot_be_told_apart(entries, named, advice):
     assert advice in told
 
 
+def test_a_long_token_is_taken_where_its_entry_takes_it():
+    """The largest bound is that of the place; each entry keeps its own."""
+    joined = at_one_place(
+        jwks(jwks=keys(), max_token_bytes=60_000),
+        jwks(issuer="https://b.example", jwks=keys(OTHER_KEY), max_token_bytes=20_000),
+        custom(issuer=PARTNER),
+    )
+    assert LOGIN == joined.verify(signed(groups="x" * 30_000)).issuer
+    for token in (
+        signed("https://b.example", OTHER_KEY, groups="x" * 30_000),
+        signed(groups="x" * 60_000),
+    ):
+        with pytest.raises(InvalidToken) as caught:
+            joined.verify(token)
+        assert "too_large" == caught.value.reason
+
+
+def test_an_entry_without_a_bound_of_its_own_has_the_default():
+    """Others at the place may be told to read less."""
+    joined = at_one_place(jwks(jwks=keys(), max_token_bytes=2_000), custom(issuer=PARTNER))
+    assert PARTNER == joined.verify(signed(PARTNER, groups="x" * 8_000)).issuer
+    for iss, size in ((LOGIN, 8_000), (PARTNER, 16_384)):
+        with pytest.raises(InvalidToken) as caught:
+            joined.verify(signed(iss, groups="x" * size))
+        assert "too_large" == caught.value.reason
+
+
 def test_at_different_places_they_need_not_be():
     """The same issuer may have a header and a cookie, and anybody a header of their own."""
     made = build_authenticator(

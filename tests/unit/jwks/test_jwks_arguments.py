@@ -363,3 +363,12 @@ def test_nothing_is_asked_before_the_first_token(make, site):
     made = make()
 
     assert ([], None, 0) == (site.asked, made.keys_age(), made.stats().misses)
+
+
+@pytest.mark.parametrize("secret", [b"a" * 32, b"changeme" * 4, b"\0" * 32, b"secret" * 6])
+def test_a_secret_that_can_be_guessed_stops_the_start(secret):
+    """RULES 44: as long as it has to be, and no secret."""
+    jwks = {"keys": [{"kty": "oct", "k": _jose.encode(secret)}]}
+    with pytest.raises(ConfigurationError, match="a secret in jwks") as caught:
+        JWKSVerifier(None, audience="orders", jwks=jwks, algorithms=["HS256"])
+    assert secret.decode("latin-1") not in str(caught.value)

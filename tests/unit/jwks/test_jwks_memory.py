@@ -490,3 +490,18 @@ def test_a_closed_verifier_starts_anew(verifier, issuer, site):
     assert 1 == site.closed
 
     assert "u1" == verifier.verify(token).subject
+
+
+def test_a_clock_that_ran_ahead_does_not_hide_a_withdrawn_key(make, issuer, clock, keys):
+    """RULES 17: while it was ahead, the keys looked fresh for longer than they are."""
+    verifier = make()
+    token = issuer.token(exp=int(clock()) + 100_000)
+    verifier.verify(token)
+    clock.advance(4_000)
+    verifier.verify(token)
+    clock.advance(-3_940)
+    issuer.publish(keys.new)
+    clock.advance(900)
+
+    with pytest.raises(InvalidToken):
+        verifier.verify(token)

@@ -117,7 +117,7 @@ def test_they_share_what_is_bounded(make, issuer, two, keys):
 
 
 def test_they_share_options(make, issuer, two, keys):
-    """Policy, algorithms, bounds, and whom to ask live."""
+    """Policy, algorithms, bounds; not whom to ask live, who is of one issuer."""
     token = two.token(keys.other, groups=["a"], tenant="t")
     live = StubVerifier({token: Principal("u1")})
     verifier = make(
@@ -127,11 +127,23 @@ def test_they_share_options(make, issuer, two, keys):
 
     assert {"a"} == sibling.verify(token).roles
     assert "claim_missing" == refused(sibling, two.token(keys.other))
-    assert (verifier.algorithms, True) == (sibling.algorithms, sibling.serves_live)
-    assert ("u1", TWO) == (
-        sibling.verify(token, live=True).subject,
-        sibling.verify(token, live=True).issuer,
-    )
+    assert (verifier.algorithms, False) == (sibling.algorithms, sibling.serves_live)
+    assert verifier.serves_live
+    with pytest.raises(ConfigurationError):
+        sibling.verify(token, live=True)
+
+
+def test_each_asks_its_own_issuer_live(make, issuer, two, keys):
+    """No issuer is sent another one's token, nor decides about it."""
+    token = two.token(keys.other)
+    verifier = make(live=StubVerifier({}))
+    live = StubVerifier({token: Principal("u1")})
+    sibling = verifier.for_issuer(TWO, live=live)
+
+    assert sibling.serves_live
+    assert sibling is verifier.for_issuer(TWO)
+    found = sibling.verify(token, live=True)
+    assert ("u1", TWO) == (found.subject, found.issuer)
 
 
 def test_the_same_issuer_is_the_same_verifier(verifier, two):

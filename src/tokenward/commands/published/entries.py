@@ -57,8 +57,7 @@ def described(entries: list[Any], key_set: KeySet) -> Iterator[PublishedKey]:
         entries: Those of the document.
         key_set: What was made of them.
     """
-    reasons = {skipped.position: skipped.reason for skipped in key_set.skipped}
-    used = iter(key_set.keys)
+    used = dict(zip(key_set.positions, key_set.keys, strict=True))
     # A name that several keys have means none of them, where they fit the same token.
     doubled = Counter((key.kid, alg) for key in key_set.keys for alg in key.algorithms)
     for position, entry in enumerate(entries):
@@ -66,17 +65,28 @@ def described(entries: list[Any], key_set: KeySet) -> Iterator[PublishedKey]:
         whole = members.get("kid")
         whole = whole if isinstance(whole, str) else None
         kid = None if whole is None else shown(whole, limit=KID_CHARACTERS)
-        if position not in reasons:
-            key = next(used)
+        key = used.get(position)
+        if key is not None:
             text = ", ".join(_facts(members, key))
             if key.kid is not None and any(doubled[key.kid, alg] > 1 for alg in key.algorithms):
                 text += "; another key has this kid too, so that neither is taken"
             yield PublishedKey(position, kid, "used", tuple(sorted(key.algorithms)), text, whole)
         elif _SECRET.isdisjoint(members):
-            text = f"{_kind(members)}: {reasons[position]}"
+            text = f"{_kind(members)}: {_why_not(position, entry)}"
             yield PublishedKey(position, kid, "skipped", (), text, whole)
         else:
             yield PublishedKey(position, kid, "exposed", (), _exposed(members), whole)
+
+
+def _why_not(position: int, entry: object) -> str:
+    # The set keeps the reasons of some entries only.
+    if position >= _jose.MAX_ENTRIES:
+        return f"after the first {_jose.MAX_ENTRIES} entries, and not looked at"
+    try:
+        _jose.key_from_jwk(entry)
+    except _jose.JWKError as error:
+        return str(error)
+    return f"more than {_jose.MAX_KEYS} keys"
 
 
 def _exposed(members: Mapping[str, Any]) -> str:
@@ -100,7 +110,8 @@ def _facts(members: Mapping[str, Any], key: Key) -> Iterator[str]:
 def _kind(members: Mapping[str, Any]) -> str:
     kty = members.get("kty")
     if kty == "RSA":
-        return f"RSA {_bits(members.get('n'))} bits"
+        bits = _bits(members.get("n"))
+        return f"RSA {bits} bits" if bits else "RSA without a modulus"
     known = [
         shown(members[name], limit=KID_CHARACTERS) for name in ("kty", "crv") if name in members
     ]
@@ -109,7 +120,8 @@ def _kind(members: Mapping[str, Any]) -> str:
 
 def _bits(modulus: object) -> int:
     try:
-        return int.from_bytes(_jose.decode(str(modulus).encode("ascii"))).bit_length()
+        text = modulus if isinstance(modulus, str) else ""
+        return int.from_bytes(_jose.decode(text.encode("ascii"))).bit_length()
     except ValueError:
         return 0
 

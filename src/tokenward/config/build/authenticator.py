@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tokenward.authenticator import Authenticator, Credential, authorization, cookie, header
-from tokenward.by_issuer import Unreserved
+from tokenward.config.build.apart import kept_apart
 from tokenward.config.build.joined import Made, joined
 from tokenward.config.build.service import build_service
 from tokenward.config.build.shared import Shared, build_shared
 from tokenward.config.build.verifiers import build_verifier
-from tokenward.config.settings import CloudflareEntry, CustomEntry, LocalEntry
+from tokenward.config.settings import CloudflareEntry, LocalEntry
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,11 +41,10 @@ def build_authenticator(
     shared = build_shared(settings) if shared is None else shared
     if service is None and any(isinstance(e, LocalEntry) for e in described):
         service = build_service(settings, shared=shared)
-    reserved = _reserved(settings)
+    entries = [_made(at, entry, service, shared) for at, entry in enumerate(described)]
     sources: dict[str, Source] = {}
     places: dict[str, list[Made]] = {}
-    for at, entry in enumerate(described):
-        made = _made(at, entry, service, shared, reserved)
+    for made in kept_apart(settings, entries):
         for source in _sources(made):
             sources[source.place] = source
             places.setdefault(source.place, []).append(made)
@@ -95,18 +94,6 @@ def _source(text: str) -> Source:
     return cookie(name) if kind == "cookie" else authorization()
 
 
-def _reserved(settings: Settings) -> frozenset[str]:
-    """Return the issuers that nobody may name who was not configured to speak for them."""
-    section, service = settings.django, settings.service
-    if len(settings.credentials) > 1:
-        return frozenset(issuer for issuer in settings.issuers if issuer is not None)
-    if service is not None and section is not None and section.service_users == "model":
-        # A subject of this issuer is a row of the project's as it stands.
-        return frozenset({service.issuer})
-    # One credential and the service that its tokens are of, or that people sign in at.
-    return frozenset()
-
-
 def _credential(source: Source, made: list[Made]) -> Credential:
     verifier = joined(source.place, made)
     # At one place all are presented alike: it is ambient if any of them says so.
@@ -118,13 +105,7 @@ def _credential(source: Source, made: list[Made]) -> Credential:
     return Credential(source, verifier, ambient=any(said)) if said else Credential(source, verifier)
 
 
-def _made(
-    at: int,
-    entry: CredentialEntry,
-    service: AuthService | None,
-    shared: Shared,
-    reserved: frozenset[str],
-) -> Made:
+def _made(at: int, entry: CredentialEntry, service: AuthService | None, shared: Shared) -> Made:
     if isinstance(entry, LocalEntry):
         issuer = None if service is None else service.issuer
     else:
@@ -134,9 +115,5 @@ def _made(
     except ConfigurationError as error:
         msg = f"credentials[{at}]: {error}"
     else:
-        if issuer is None or isinstance(entry, CustomEntry):
-            # Nothing that was configured keeps it from naming any issuer.
-            others = reserved - {issuer}
-            verifier = Unreserved(verifier, others) if others else verifier
         return Made(at, entry, verifier, issuer)
     raise ConfigurationError(msg)

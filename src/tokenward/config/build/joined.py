@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tokenward.config.settings import CredentialEntry
     from tokenward.protocols import TokenVerifier
 
+_MAX_TOKEN_BYTES = 16_384
+"""What an entry without a bound of its own counts as."""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -36,6 +39,12 @@ class Made:
     def name(self) -> str:
         """What messages call it."""
         return f"credentials[{self.at}] ({self.entry.type!r})"
+
+    @property
+    def people_of(self) -> str | None:
+        """The issuer of whom its tokens name without an issuer; ``None``: nobody knows."""
+        name = getattr(self.verifier, "issuer", None) if self.issuer is None else self.issuer
+        return name if isinstance(name, str) else None
 
 
 def joined(place: str, made: Sequence[Made]) -> TokenVerifier:
@@ -66,6 +75,10 @@ def joined(place: str, made: Sequence[Made]) -> TokenVerifier:
     return ByIssuer(
         {issuer: one.verifier for issuer, one in by_issuer.items()},
         otherwise=None if asked is None else asked.verifier,
+        # None is refused here that its own entry would take.
+        max_token_bytes=max(
+            getattr(one.entry, "max_token_bytes", _MAX_TOKEN_BYTES) for one in made
+        ),
     )
 
 

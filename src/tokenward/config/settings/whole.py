@@ -8,12 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
 
-from tokenward.config.settings.credentials import (
-    CredentialEntry,
-    JWKSEntry,
-    LocalEntry,
-    SharedSecretEntry,
-)
+from tokenward.config.settings.credentials import CredentialEntry, LocalEntry
 from tokenward.config.settings.django import DjangoSection
 from tokenward.config.settings.fields import Section, one_line
 from tokenward.config.settings.pages import PagesSection
@@ -45,23 +40,6 @@ class Settings(Section):
     def _local_has_a_service(self) -> Self:
         if self.service is None and any(isinstance(c, LocalEntry) for c in self.credentials):
             msg = "a credential of type 'local' needs the section 'service'"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _people_of_two_issuers_stay_apart(self) -> Self:
-        # Without an issuer, and without a URL that stands for it, all have the same name.
-        nameless = [
-            f"credentials[{at}]"
-            for at, entry in enumerate(self.credentials)
-            if (isinstance(entry, SharedSecretEntry) and entry.issuer is None)
-            or (isinstance(entry, JWKSEntry) and entry.issuer is None and entry.jwks is not None)
-        ]
-        if len(nameless) > 1:
-            msg = (
-                f"{' and '.join(nameless)} name no issuer, so that nobody could tell the people of "
-                "one from those of the other: write the 'issuer' of all but one"
-            )
             raise ValueError(msg)
         return self
 

@@ -174,8 +174,13 @@ class SharedSecretEntry(_SignedEntry):
             raise ValueError(msg)
         check_secret(text, what="the secret")
         key_set = {"keys": [_jwk(text, algorithm)]}
-        for unused in _jose.parse_key_set(key_set, allow_symmetric=True).skipped:
-            msg = f"the secret cannot be used: {unused.reason}"
+        if _jose.parse_key_set(key_set, allow_symmetric=True).skipped:
+            # Of what a secret can be refused for, all but this was looked at above.
+            msg = (
+                "the secret is a public key or a certificate, or a JWK, and whoever else has it "
+                "could make tokens; write an entry of type 'jwks' with the 'issuer', whose "
+                "published keys are then used, or with that key as its 'jwks'"
+            )
             raise ValueError(msg)
         return secret
 
