@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_TOKEN_BYTES: Final = 16_384
 """Larger tokens are refused before anything of them is decoded."""
 
+_PSS = frozenset({"PS256", "PS384", "PS512"})
 _SEGMENTS = 3
 _JWE_SEGMENTS = 5
 _HEADERS_REMEMBERED = 64
@@ -147,7 +148,7 @@ def verify(unverified: Unverified, key_set: KeySet, *, algorithms: frozenset[str
     try:
         # OpenSSL takes an RSASSA-PSS signature without its leading zeros: a second spelling of the
         # token, which nobody would know to be revoked (RFC 8017, section 8.1.2).
-        if key.kty == "RSA" and len(signature) * 8 < key.verifying.key_size:
+        if alg in _PSS and len(signature) * 8 < key.verifying.key_size:
             raise ValueError("a signature has the length of the modulus")
         good = ALGORITHMS[alg].verify(unverified.signing_input, key.verifying, signature)
     except FOREIGN_ERRORS:
