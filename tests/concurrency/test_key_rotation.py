@@ -104,15 +104,16 @@ class Gated(RequestsTransport):
 
 
 class Traffic:
-    """32 threads that verify one token after the other, until they are to stop."""
+    """Threads that verify one token after the other, until they are to stop."""
 
-    def __init__(self, verifier, tokens):
+    def __init__(self, verifier, tokens, *, threads=THREADS):
         self.verifier = verifier
+        self.threads = threads
         self.tokens = tokens
         self.seen = set()
         self.count = itertools.count()
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(THREADS)
+        self._pool = ThreadPoolExecutor(threads)
         self._running = []
 
     def _work(self, barrier):
@@ -125,14 +126,14 @@ class Traffic:
             self._stop.wait(0.001)
 
     def __enter__(self):
-        barrier = threading.Barrier(THREADS + 1)
-        self._running = [self._pool.submit(self._work, barrier) for _ in range(THREADS)]
+        barrier = threading.Barrier(self.threads + 1)
+        self._running = [self._pool.submit(self._work, barrier) for _ in range(self.threads)]
         barrier.wait(PATIENCE)
         return self
 
     def more(self, turns=2):
         """Wait until each thread has verified each token a few times more."""
-        wanted = next(self.count) + THREADS * len(self.tokens) * turns
+        wanted = next(self.count) + self.threads * len(self.tokens) * turns
         pause = threading.Event()
         for _ in range(int(PATIENCE / 0.002)):
             if next(self.count) >= wanted:
@@ -247,7 +248,7 @@ def test_2000_unknown_keys_beside_good_traffic(server, make, clock, cache_entrie
     )
     forged = [f"{head}.{signed}" for head in heads]
     transport.gate.clear()
-    with Traffic(verifier, good) as traffic, ThreadPoolExecutor(8) as attackers:
+    with Traffic(verifier, good, threads=4) as traffic, ThreadPoolExecutor(8) as attackers:
         flood = [attackers.submit(outcomes, verifier, forged[n::8]) for n in range(8)]
         # One of them asks, and all of them wait for that; nobody else does.
         assert transport.waiting.wait(PATIENCE)
