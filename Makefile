@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-peers test-gevent test-oldest lint docs check bench bench-full format clean
+.PHONY: help demo test test-here test-around test-fast test-peers test-gevent test-oldest lint docs check bench bench-full format clean
 
 VENV := .venv
 OLDEST := .venv-oldest
@@ -44,24 +44,35 @@ help: ## this list
 demo: $(DEMO) ## the example applications, running on this machine (CHECK=1: try them and exit)
 	$(PY) -m tokenward demo $(if $(CHECK),--check)
 
-test: $(DEV) ## every test, under branch coverage; on greenlets; with the oldest releases admitted
+test: $(DEV) $(OLD) ## every test, under branch coverage; on greenlets; with the oldest releases admitted
 	tools/install_browser.sh
 	tools/install_peers.sh
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest
+	$(MAKE) -j2 test-here test-around
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
-	$(MAKE) test-gevent test-oldest
+	$(MAKE) test-gevent
+
+# Two halves side by side, each about as long as the other: what works inside this process, and what
+# starts others and waits for them.
+AROUND := tests/peers tests/browser tests/faults tests/concurrency
+
+test-here:
+	$(PY) -m coverage run -m pytest -p no:cacheprovider $(addprefix --ignore=,$(AROUND))
+	$(MAKE) test-oldest
+
+test-around:
+	$(PY) -m coverage run -m pytest -p no:cacheprovider $(AROUND)
 
 test-fast: $(DEV) ## every test that needs no foreign server and no browser
-	$(PY) -m pytest --ignore=tests/peers --ignore=tests/browser
+	$(PY) -m pytest -m "not peer" --ignore=tests/peers --ignore=tests/browser
 
 test-peers: $(DEV) ## the tests against servers and clients that nobody here wrote
 	tools/install_peers.sh
 	$(PY) -m pytest tests/peers
 
 test-gevent: $(DEV) ## the concurrency tests again, on gevent's greenlets instead of threads
-	TOKENWARD_GEVENT=1 $(PY) -m gevent.monkey --module pytest -p no:cacheprovider tests/concurrency
+	TOKENWARD_GEVENT=1 $(PY) -m gevent.monkey --module pytest -p no:cacheprovider -m "not peer" tests/concurrency
 
 test-oldest: $(OLD) ## what meets a framework, with the oldest releases that pyproject.toml admits
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider tests/unit tests/edges tests/contract \

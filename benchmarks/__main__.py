@@ -27,6 +27,8 @@ ROWS = (
     "peers",
     "many_tokens",
     "login",
+    "issuing",
+    "store_growth",
     "import_time",
 )
 

@@ -1,4 +1,4 @@
-"""What every test may use: hypothesis profiles, and a time zone that is not UTC."""
+"""What every test may use: hypothesis profiles, a time zone that is not UTC, a store to talk to."""
 
 import os
 import time
@@ -15,6 +15,29 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 # POSIX form: it needs no time zone database. 13:45 hours ahead, so that nearly every moment is on
 # another day there, and no rounding to hours hides a mistake.
 FAR_FROM_UTC = "FAR-13:45"
+
+
+def pytest_configure(config):
+    """Declare the marker of tests that talk to a server or a client that nobody here wrote."""
+    config.addinivalue_line(
+        "markers", "peer: talks to a program that tools/install_peers.sh brings"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what needs a server that nobody here wrote."""
+    for item in items:
+        if "mongo" in item.fixturenames:
+            item.add_marker("peer")
+
+
+@pytest.fixture(scope="session")
+def mongo(tmp_path_factory):
+    """Run one server that speaks MongoDB's protocol; each test takes a database of its own."""
+    from mongo_server import MongoServer
+
+    with MongoServer(tmp_path_factory.mktemp("mongo")) as server:
+        yield server
 
 
 @pytest.fixture

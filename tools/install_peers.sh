@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes sure of what tests/peers runs beside Python: redis-server, Node and npm, installed from
-# Debian if they are missing, and oidc-provider, installed by npm into build/peers/npm.
+# Makes sure of what tests run beside this package: redis-server, Node and npm, installed from
+# Debian if they are missing; what npm and pip install into folders of build/peers: oidc-provider,
+# SecantusDB, which speaks MongoDB's protocol, and relying parties that nobody here wrote.
 # As root, or with a sudo that asks for no password; otherwise it says what to do.
 set -eu
 cd "$(dirname "$0")/.."
@@ -71,15 +72,47 @@ fi
 mkdir -p build/peers/bin
 ln -sf "$node" build/peers/bin/node
 
-# The stamp is put in place only after an installation has succeeded, and says what was installed.
-wanted=tests/support/oidc_provider/package.json
-installed=build/peers/npm
-if cmp -s "$wanted" "$installed/.stamp"; then
-	exit 0
-fi
-echo "Installing oidc-provider into $installed ..."
-rm -rf "$installed"
-mkdir -p "$installed"
-cp "$wanted" "$installed/package.json"
-npm_install "$installed"
-cp "$wanted" "$installed/.stamp"
+# A stamp is put in place only after an installation has succeeded, and says what was installed.
+
+# npm_packages FOLDER NAME: what tests/support/FOLDER/package.json names, into build/peers/NAME.
+npm_packages() {
+	wanted=tests/support/$1/package.json
+	installed=build/peers/$2
+	if cmp -s "$wanted" "$installed/.stamp"; then
+		return
+	fi
+	echo "Installing the packages of $wanted into $installed ..."
+	rm -rf "$installed"
+	mkdir -p "$installed"
+	cp "$wanted" "$installed/package.json"
+	npm_install "$installed"
+	cp "$wanted" "$installed/.stamp"
+}
+
+# python_packages NAME ARGUMENTS...: into a virtual environment of their own, build/peers/NAME; one
+# call of pip for each of ARGUMENTS. They are processes that tests talk to; nothing here imports them.
+python=.venv/bin/python
+[ -x "$python" ] || python=python3
+python_packages() {
+	installed=build/peers/$1
+	shift
+	stamp="$("$python" --version) $*"
+	if [ "$(cat "$installed/.stamp" 2>/dev/null)" = "$stamp" ]; then
+		return
+	fi
+	echo "Installing $* into $installed ..."
+	rm -rf "$installed"
+	"$python" -m venv "$installed"
+	for arguments in "$@"; do
+		# shellcheck disable=SC2086
+		"$installed/bin/pip" install --quiet --disable-pip-version-check $arguments
+	done
+	echo "$stamp" >"$installed/.stamp"
+}
+
+npm_packages oidc_provider npm
+npm_packages relying relying
+python_packages secantus SecantusDB==0.7.0b3
+python_packages auth-jwks auth-jwks==0.4.0
+# What it lists beside httpx is a framework that it does not load.
+python_packages swarmauri httpx==0.28.1 "--no-deps swarmauri-tokens-introspection==0.11.0.dev1"

@@ -13,10 +13,10 @@ _HOMES = {
     "tokenward.errors": (
         "AuthError AuthServiceUnavailable ConfigurationError CrossSiteRequest Forbidden "
         "InsufficientScope InvalidAuthorizationHeader InvalidClaim InvalidClient "
-        "InvalidCredentials InvalidGrant InvalidRequest InvalidScope InvalidSignature InvalidToken "
-        "NotAuthenticated OAuthError PayloadTooLarge RegistrationClosed TokenExpired TokenRevoked "
-        "TooManyAttempts UnauthorizedClient UnsupportedGrantType UnsupportedMediaType "
-        "UserAlreadyExists UserNotFound"
+        "InvalidCredentials InvalidGrant InvalidRequest InvalidScope InvalidSignature InvalidTarget "
+        "InvalidToken NotAuthenticated OAuthError PayloadTooLarge RegistrationClosed TokenExpired "
+        "TokenRevoked TooManyAttempts UnauthorizedClient UnsupportedGrantType "
+        "UnsupportedMediaType UserAlreadyExists UserNotFound"
     ),
     "tokenward.principal": "ANONYMOUS Principal",
     "tokenward.schemas": (
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from tokenward.errors import InvalidRequest as InvalidRequest
     from tokenward.errors import InvalidScope as InvalidScope
     from tokenward.errors import InvalidSignature as InvalidSignature
+    from tokenward.errors import InvalidTarget as InvalidTarget
     from tokenward.errors import InvalidToken as InvalidToken
     from tokenward.errors import NotAuthenticated as NotAuthenticated
     from tokenward.errors import OAuthError as OAuthError

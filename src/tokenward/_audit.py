@@ -19,8 +19,10 @@ def audit(event: str, now: float, /, **values: str | None) -> None:
     """Write one line.
 
     Args:
-        event: ``login_ok``, ``login_failed``, ``logout``, ``user_registered``,
-            ``client_auth_failed``; the names are contract.
+        event: ``login_ok``, ``login_failed``, ``throttled``, ``refresh_reuse``, ``logout``,
+            ``session_ended``, ``revoked``, ``user_registered``, ``password_changed``,
+            ``password_reset_asked``, ``email_verified``, ``user_disabled``, ``user_enabled``,
+            ``role_changed``, ``key_rotated``, ``client_auth_failed``; the names are contract.
         now: Seconds since the epoch.
         values: What else is known of the event; ``None`` is left out.
     """

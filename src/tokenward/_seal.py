@@ -1,9 +1,12 @@
-"""Small values sealed for a store that others may read: encrypted and authenticated.
+"""Small values sealed for a store that others may read, and secrets that it knows by digest alone.
 
 Keys are derived from each secret for one purpose by HKDF-SHA-256 (RFC 5869), so that a value sealed
 for one purpose never opens for another. `Sealer` is for what is kept: cryptography's `MultiFernet`
 (AES-CBC and HMAC-SHA-256). `Box` is for what passes by, and is a fifth of the work: AES-SIV
 (RFC 5297), which a nonce that comes twice does not break, over data that says what it belongs to.
+
+Refresh tokens and one-time tokens are `random_token`: nobody guesses one, so that a plain digest is
+enough to know it by, and a comparison of digests tells nothing by the time it takes.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import hmac
 import os
 import re
 from collections.abc import Sequence
+from hashlib import sha256
+from secrets import token_urlsafe
 from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -35,6 +40,26 @@ _PLACEHOLDERS = re.compile(
     "|0123456789|1234567890|12345678|abcdefgh|ijklmnop|abcdef|key|not|the|and|for|foo|bar|baz|me|my"
 )
 _ADVICE: Final = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+_TOKEN_BYTES: Final = 32
+_is_random_token = re.compile("[A-Za-z0-9_-]{43}").fullmatch
+
+
+def random_token() -> tuple[str, bytes]:
+    """Return a new secret, and the digest (SHA-256) that stands for it at rest.
+
+    The secret is 256 random bits as base64url: 43 characters, and no dot as a JWT has.
+    """
+    token = token_urlsafe(_TOKEN_BYTES)
+    return token, sha256(token.encode("ascii")).digest()
+
+
+def digest_of_random_token(token: object) -> bytes | None:
+    """Return the digest that stands for ``token``; ``None``: no `random_token` is like it."""
+    if not isinstance(token, str) or not _is_random_token(token):
+        return None
+    return sha256(token.encode("ascii")).digest()
 
 
 def check_secret(secret: object, *, what: str) -> str:

@@ -130,8 +130,13 @@ def login_user(user: LoginRequest, repo: UserRepository | None = None) -> LoginR
     return _service(repo).login_user(user)
 
 
+def refresh(refresh_token: str, repo: UserRepository | None = None) -> LoginResponse:
+    """Exchange a refresh token for the next tokens; see `AuthService.refresh`."""
+    return _service(repo).refresh(refresh_token)
+
+
 def logout_user(token: str | None = None, *, refresh_token: str | None = None) -> LogoutResponse:
-    """End a token at the issuer; see `AuthService.logout_user`."""
+    """End a token and its session at the issuer; see `AuthService.logout_user`."""
     return _service().logout_user(token, refresh_token=refresh_token)
 
 

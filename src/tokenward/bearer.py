@@ -163,6 +163,11 @@ def check_realm(realm: str) -> str:
     return realm
 
 
+def is_scope_token(scope: str) -> bool:
+    """Tell whether ``scope`` is one scope-token (RFC 6749, section 3.3)."""
+    return _scope_token(scope) is not None
+
+
 def check_scopes(scopes: Iterable[object]) -> tuple[str, ...]:
     """Return ``scopes`` if each is one scope-token (RFC 6749, section 3.3).
 

@@ -25,6 +25,7 @@
     │  ├─ InvalidClient              401  invalid_client
     │  ├─ InvalidGrant               400  invalid_grant
     │  ├─ InvalidScope               400  invalid_scope
+    │  ├─ InvalidTarget              400  invalid_target           RFC 8707, section 2
     │  ├─ UnsupportedGrantType       400  unsupported_grant_type
     │  └─ UnauthorizedClient         400  unauthorized_client
     └─ AuthServiceUnavailable        503  temporarily_unavailable  never a verdict, never cached
@@ -283,12 +284,25 @@ class TooManyAttempts(AuthError):
 
 
 class OAuthError(AuthError):
-    """An OAuth endpoint's refusal (RFC 6749, section 5.2)."""
+    """An OAuth endpoint's refusal (RFC 6749, section 5.2).
+
+    Args:
+        hint: See `AuthError`.
+        reason: See `AuthError`.
+        description: Instead of the class's: a fixed text, sent to the caller.
+    """
 
     status_code = 400
     error = "invalid_request"
     description = "The request is malformed."
     reason = "invalid_request"
+
+    def __init__(
+        self, hint: str = "", *, reason: str | None = None, description: str | None = None
+    ) -> None:
+        super().__init__(hint, reason=reason)
+        if description is not None:
+            self.description = description
 
 
 class InvalidClient(OAuthError):
@@ -314,6 +328,14 @@ class InvalidScope(OAuthError):
     error = "invalid_scope"
     description = "The requested scope is not allowed."
     reason = "invalid_scope"
+
+
+class InvalidTarget(OAuthError):
+    """The token is asked for somebody whom it may not be for (RFC 8707, section 2)."""
+
+    error = "invalid_target"
+    description = "The requested resource or audience is not allowed."
+    reason = "invalid_target"
 
 
 class UnsupportedGrantType(OAuthError):

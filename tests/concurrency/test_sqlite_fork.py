@@ -73,6 +73,23 @@ def test_a_child_inherits_no_connection(path, repositories):
     repositories.ping()
 
 
+def test_a_child_inherits_no_connection_that_counts(path, repositories):
+    """Counters have connections of their own, and those do not cross a fork either."""
+
+    def count() -> int:
+        return repositories.counters.add(["a"], 1, now=1, expires_at=5)[0][0]
+
+    assert count() == 1
+
+    def check() -> None:
+        assert open_files(path) == []
+        assert count() == 2
+
+    assert exit_code(fork(check)) == 0
+    assert open_files(path) == []
+    assert count() == 3
+
+
 def test_parent_and_children_write_side_by_side(path, repositories):
     """Workers forked from one that used the store lose nothing and damage nothing."""
     register(repositories, "parent")

@@ -6,22 +6,17 @@ from dataclasses import replace
 import pytest
 
 from tokenward.errors import ConfigurationError
-from tokenward.repositories import MemoryKeyRepository, SQLiteKeyRepository, StoredKey
+from tokenward.repositories import StoredKey
 
 CURRENT = StoredKey("b", "ES256", "current", b"-----BEGIN\x00\xff", 1_700_000_000)
 NEXT = StoredKey("a", "EdDSA", "next", b"sealed", 1_700_000_001)
 RETIRED = StoredKey("c", "RS256", "retired", b"", 1_600_000_000, 1_700_000_900)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def keys(request, tmp_path):
+@pytest.fixture
+def keys(repositories):
     """An empty repository of each kind."""
-    if request.param == "memory":
-        yield MemoryKeyRepository()
-    else:
-        repository = SQLiteKeyRepository(tmp_path / "keys.db")
-        yield repository
-        repository.close()
+    return repositories.keys
 
 
 def test_a_new_store_has_no_keys(keys):

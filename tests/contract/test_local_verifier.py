@@ -20,7 +20,7 @@ from tokenward.errors import (
 )
 from tokenward.keys import REREAD_SECONDS, KeyRing
 from tokenward.protocols import CachingVerifier, TokenVerifier
-from tokenward.repositories import MemoryKeyRepository, open_repositories
+from tokenward.repositories import Family, MemoryKeyRepository
 from tokenward.schemas import PublicUser, RegisterRequest
 from tokenward.tokens import LocalVerifier, create_access_token
 
@@ -42,11 +42,11 @@ class Asked:
         self.repository, self.questions, self.error = repository, [], None
 
     def __getattr__(self, name):
-        def ask(about):
-            self.questions.append((name, about))
+        def ask(*about):
+            self.questions.append((name, *about))
             if self.error is not None:
                 raise self.error
-            return getattr(self.repository, name)(about)
+            return getattr(self.repository, name)(*about)
 
         return ask
 
@@ -56,13 +56,10 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def stores(request, tmp_path):
+@pytest.fixture
+def stores(repositories):
     """Each kind of store, which every case runs against."""
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/tokens.db"
-    repositories = open_repositories(url, bcrypt_cost=4)
-    yield repositories
-    repositories.close()
+    return repositories
 
 
 @pytest.fixture
@@ -127,7 +124,7 @@ def test_each_store_is_asked_one_question_each_time(verifier, users, tokens, use
     for _ in range(3):
         verifier.verify(token)
     assert users.questions == [("get_by_id", user.id)] * 3
-    assert tokens.questions == [("is_revoked", jti)] * 3
+    assert tokens.questions == [("is_over", jti, None)] * 3
 
 
 def test_live_makes_no_difference(verifier, users, user, make):
@@ -177,6 +174,37 @@ def test_a_client_has_no_row(verifier, users, tokens, make):
     assert len(tokens.questions) == 1
 
 
+def test_nothing_but_its_client_id_makes_a_token_a_programs_own(verifier, users, user, make):
+    """What a user may have chosen, such as a name, keeps nobody from being looked up."""
+    claims = {"client_id": "web", "preferred_username": "service-account-web", "idtyp": "app"}
+    principal = verifier.verify(make(user.id, gty="client-credentials", **claims))
+    assert (principal.kind, principal.user) == ("user", user)
+    assert users.questions == [("get_by_id", user.id)]
+
+
+@pytest.fixture
+def family(stores, user, clock):
+    """A session of the user's."""
+    now = int(clock.now)
+    family = Family("f1", user.id, "web", (), 0, now, now, now + 3_600)
+    stores.tokens.start_family(family, b"d" * 32)
+    return family
+
+
+def test_a_token_of_a_session_is_asked_about_with_it(verifier, tokens, user, family, make):
+    """Both in one question, which a store can answer with one query."""
+    token = make(user.id, sid=family.id)
+    verifier.verify(token)
+    assert tokens.questions == [("is_over", _jose.parse(token).claims["jti"], "f1")]
+
+
+@pytest.mark.parametrize("sid", [7, None, ["f1"], {}])
+def test_a_sid_that_is_no_string_is_no_session(verifier, tokens, user, make, sid):
+    """A program of ours that signs what it likes gets what it signed."""
+    verifier.verify(make(user.id, sid=sid))
+    assert [None] == [question[2] for question in tokens.questions]
+
+
 # --- refused -------------------------------------------------------------------------------------
 
 
@@ -188,6 +216,31 @@ def test_a_revoked_token_is_refused_at_once(verifier, stores, user, make, clock)
     with pytest.raises(TokenRevoked):
         verifier.verify(token)
     assert verifier.verify(other).subject == user.id
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda stores, clock, family: stores.tokens.end_family(family.id),
+        lambda stores, clock, family: stores.tokens.end_all(family.subject),
+        lambda stores, clock, family: setattr(clock, "now", family.expires_at),
+    ],
+    ids=["ended", "all-ended", "expired"],
+)
+def test_a_token_ends_with_its_session(*, verifier, stores, user, make, clock, family, end):
+    """The very next use; a token without a session, or of another, goes on (RULES 37)."""
+    token, other = make(user.id, sid=family.id, life=7_200), make(user.id, life=7_200)
+    verifier.verify(token)
+    end(stores, clock, family)
+    with pytest.raises(TokenRevoked):
+        verifier.verify(token)
+    assert verifier.verify(other).subject == user.id
+
+
+def test_a_session_that_was_never_there_is_none_that_goes_on(verifier, user, make):
+    """RULES 38: not found is not fine."""
+    with pytest.raises(TokenRevoked):
+        verifier.verify(make(user.id, sid="unknown"))
 
 
 def test_a_revoked_token_is_not_a_users_affair(*, verifier, stores, users, user, make, clock):

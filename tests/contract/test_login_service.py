@@ -24,6 +24,7 @@ from tokenward.errors import (
     AuthError,
     AuthServiceUnavailable,
     InvalidCredentials,
+    InvalidGrant,
     InvalidRequest,
     InvalidToken,
     TokenExpired,
@@ -82,7 +83,7 @@ def clock():
 def service(request, clock):
     """The service whose word counts, and where it may be found."""
     listener = socket.create_server(("127.0.0.1", 0))
-    stores = open_repositories("memory://", bcrypt_cost=4)
+    stores = open_repositories("memory://", bcrypt_cost=4, clock=clock)
     service = AuthService(
         stores.users,
         keys=KeyRing.generate(clock=clock),
@@ -336,6 +337,18 @@ class TestTokens:
         assert LogoutResponse() == asked.logout_user(token, refresh_token="unknown")
 
         refused(TokenRevoked, asked.get_logged_in_user, token)
+
+    def test_a_login_of_nobodys_begins_a_session_that_a_logout_ends(self, use, service):
+        """With its refresh token, and with another session of the same user beside."""
+        asked = use(None)
+        given, beside, other = (asked.login_user(LOGIN) for _ in range(3))
+        assert 3 == len({g.refresh_token for g in (given, beside, other)} - {None})
+        asked.logout_user(given.access_token, refresh_token=beside.refresh_token)
+
+        for ended in (given, beside):
+            refused(TokenRevoked, asked.get_logged_in_user, ended.access_token)
+            refused(InvalidGrant, service.refresh, ended.refresh_token)
+        assert "alice" == service.refresh(other.refresh_token).user.username
 
     @pytest.mark.parametrize("options", [{}, {"refresh_token": "unknown"}])
     def test_logging_out_without_an_access_token(self, asked, options):

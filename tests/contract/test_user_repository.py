@@ -17,7 +17,7 @@ from tokenward.errors import (
     UserNotFound,
 )
 from tokenward.passwords import PasswordHasher
-from tokenward.repositories import MemoryUserRepository, SQLiteUserRepository
+from tokenward.repositories import MemoryUserRepository, SQLiteUserRepository, open_repositories
 from tokenward.schemas import LoginRequest, PublicUser, RegisterRequest, User
 
 NOW = 1_700_000_000
@@ -91,19 +91,30 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("django", marks=pytest.mark.django_db)])
+STORES = {"memory": "memory://", "sqlite": "sqlite:///{}/users.db"}
+
+
+@pytest.fixture(
+    params=[
+        *STORES,
+        pytest.param("mongo", marks=pytest.mark.peer),
+        pytest.param("django", marks=pytest.mark.django_db),
+    ]
+)
 def users(request, tmp_path, clock):
     """An empty repository of each kind."""
-    if request.param == "memory":
-        yield MemoryUserRepository(bcrypt_cost=4, clock=clock)
-    elif request.param == "sqlite":
-        repository = SQLiteUserRepository(tmp_path / "users.db", bcrypt_cost=4, clock=clock)
-        yield repository
-        repository.close()
-    else:
+    if request.param == "django":
         project = request.getfixturevalue("settings")
         project.PASSWORD_HASHERS = ["tokenward.django.hashers.TokenwardPasswordHasher"]
         yield DjangoUserRepository(bcrypt_cost=4, clock=clock)
+        return
+    if request.param == "mongo":
+        url = request.getfixturevalue("mongo").new_url()
+    else:
+        url = STORES[request.param].format(tmp_path)
+    repositories = open_repositories(url, bcrypt_cost=4, clock=clock)
+    yield repositories.users
+    repositories.close()
 
 
 def register(users, username="alice", email=None, password="secret1", **more) -> PublicUser:

@@ -16,7 +16,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from flask import Flask, request
 from waitress import wasyncore
 from werkzeug.test import Client as WSGIClient
@@ -25,6 +25,8 @@ from tokenward.client_auth import ClientSecretBasic
 from tokenward.clients import Client
 from tokenward.config import Settings
 from tokenward.django import _state
+from tokenward.django._endpoint_views import view_of
+from tokenward.endpoints import ENDPOINTS
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
 from tokenward.flask import Tokenward, auth_service_blueprint
 from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
@@ -41,6 +43,8 @@ SECRET = "9f8a-77e1-quartz-lantern"
 BASIC = "Basic " + base64.b64encode(f"orders:{SECRET}".encode()).decode()
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+MACHINES_SECRET = "another-0quartz-77e1-lamp"
+GRANTED = "Basic " + base64.b64encode(f"machine:{MACHINES_SECRET}".encode()).decode()
 CREDENTIALS = json.dumps({"username": "alice", "password": PASSWORD}).encode()
 
 SETTINGS = {"service": {"issuer": ISSUER, "audience": "orders", "store": "memory://"}}
@@ -49,7 +53,16 @@ OPEN_SETTINGS = {
     | {
         "registration": "open",
         "password": {"bcrypt_cost": 4},
-        "clients": [{"client_id": "orders", "client_secret": SECRET}],
+        "clients": [
+            {"client_id": "orders", "client_secret": SECRET},
+            {
+                "client_id": "machine",
+                "client_secret": MACHINES_SECRET,
+                "grants": ["client_credentials"],
+            },
+        ],
+        # Six doors, one address.
+        "throttle": False,
     }
 }
 # What the middleware of a Django project says of every answer.
@@ -308,6 +321,56 @@ CASES = {
         {"Content_Type": JSON, "Authorization": BASIC},
         415,
     ),
+    "refresh unknown": (
+        "POST",
+        "/refresh",
+        b'{"refresh_token":"x"}',
+        {"Content_Type": JSON},
+        400,
+    ),
+    "password nobody": ("POST", "/password", b"{}", {"Content_Type": JSON}, 401),
+    "forgot malformed": ("POST", "/password/forgot", b"{}", {"Content_Type": JSON}, 400),
+    "forgot query": ("POST", "/password/forgot?token=x", b"{}", {"Content_Type": JSON}, 400),
+    "reset unknown": (
+        "POST",
+        "/password/reset",
+        b'{"token":"x","new_password":"violet staple lantern"}',
+        {"Content_Type": JSON},
+        400,
+    ),
+    "verify unknown": ("POST", "/email/verify", b'{"token":"x"}', {"Content_Type": JSON}, 400),
+    "sessions nobody": ("GET", "/sessions", b"", {}, 401),
+    "sessions end nobody": ("POST", "/sessions/end", b"{}", {"Content_Type": JSON}, 401),
+    "token nobody": (
+        "POST",
+        "/token",
+        b"grant_type=client_credentials",
+        {"Content_Type": FORM},
+        401,
+    ),
+    "token grant missing": (
+        "POST",
+        "/token",
+        b"",
+        {"Content_Type": FORM, "Authorization": BASIC},
+        400,
+    ),
+    "token grant unknown": (
+        "POST",
+        "/token",
+        b"grant_type=password",
+        {"Content_Type": FORM, "Authorization": BASIC},
+        400,
+    ),
+    "token grant not allowed": (
+        "POST",
+        "/token",
+        b"grant_type=refresh_token&refresh_token=x",
+        {"Content_Type": FORM, "Authorization": BASIC},
+        400,
+    ),
+    "revoke nobody": ("POST", "/revoke", b"token=a", {"Content_Type": FORM}, 401),
+    "description": ("GET", "/openapi.json", b"", {}, 200),
     "keys": ("GET", "/.well-known/jwks.json", b"", {}, 200),
     "metadata": ("GET", "/.well-known/oauth-authorization-server", b"", {}, 200),
     "openid": ("GET", "/.well-known/openid-configuration", b"", {}, 200),
@@ -344,6 +407,119 @@ def test_from_registration_to_logout(door):
     assert door.send("POST", "/logout", **bearer(token)).status == 200
     assert door.send("GET", "/me", **bearer(token)).status == 401
     assert door.send("POST", "/introspect", form, **ask).json == {"active": False}
+
+
+NOTHING = {
+    "forgot": (
+        "POST",
+        "/password/forgot",
+        b'{"email":"nobody@example.com"}',
+        {"Content_Type": JSON},
+        204,
+    ),
+    "revoke": (
+        "POST",
+        "/revoke",
+        b"token=a",
+        {"Content_Type": FORM, "Authorization": BASIC},
+        200,
+    ),
+}
+
+
+def said(name, answer):
+    """Return the headers, but for the length that Django's CommonMiddleware gives to nothing."""
+    ours = dict(answer.headers)
+    if name.startswith("django") and answer.status in {204, 304}:
+        ours.pop("content-length", None)
+    return ours
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_every_door_answers_nothing_in_the_same_way(doors, case):
+    """No body; type and length only where there could be one (RFC 9110, 8.6; PEP 3333)."""
+    method, path, body, headers, status = NOTHING[case]
+    answers = [door.send(method, path, body, **headers) for door in doors.values()]
+    assert [(answer.status, answer.body) for answer in answers] == [(status, b"")] * len(DOORS)
+    ours = [said(name, answer) for name, answer in zip(doors, answers, strict=True)]
+    assert ours == [answers[0].headers] * len(DOORS)
+    kept = {name: answers[0].headers.get(name) for name in ("content-type", "content-length")}
+    given = (None, None) if status == 204 else ("text/plain", "0")
+    assert tuple(kept.values()) == given
+
+
+def test_every_door_shows_the_page(doors):
+    """HTML, with all that keeps it from running anything."""
+    answers = [door.send("GET", "/docs") for door in doors.values()]
+    assert all(answer.body == answers[0].body for answer in answers)
+    assert {a.headers["content-type"] for a in answers} == {"text/html; charset=utf-8"}
+    assert len({a.headers["content-security-policy"] for a in answers}) == 1
+
+
+def test_every_door_knows_what_was_fetched(doors):
+    """RFC 9110, section 15.4.5: 304 without body and length."""
+    tag = doors["wsgi"].send("GET", "/openapi.json").headers["etag"]
+    answers = [door.send("GET", "/openapi.json", If_None_Match=tag) for door in doors.values()]
+    assert [(a.status, a.body, a.headers["etag"]) for a in answers] == [(304, b"", tag)] * len(
+        DOORS
+    )
+    ours = [said(name, answer).keys() for name, answer in zip(doors, answers, strict=True)]
+    assert ours == [{"etag", "cache-control"}] * len(DOORS)
+
+
+def test_from_login_to_the_end_of_a_session(door):
+    """Refreshed, listed, ended: every door to what a login leads to."""
+    granted = door.send("POST", "/login", CREDENTIALS, Content_Type=JSON).json
+    members = json.dumps({"refresh_token": granted["refresh_token"]}).encode()
+    answer = door.send("POST", "/refresh", members, Content_Type=JSON)
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    token = answer.json["access_token"]
+    sessions = door.send("GET", "/sessions", **bearer(token)).json["sessions"]
+    (sid,) = [session["sid"] for session in sessions if session["current"]]
+    members = json.dumps({"sid": sid}).encode()
+    ended = door.send("POST", "/sessions/end", members, Content_Type=JSON, **bearer(token))
+    assert (ended.status, ended.body) == (204, b"")
+    assert door.send("GET", "/me", **bearer(token)).status == 401
+
+
+def test_token_of_a_client_from_grant_to_revocation(door):
+    """Every door to what a program does in its own name."""
+    ask = {"Content_Type": FORM, "Authorization": GRANTED}
+    answer = door.send("POST", "/token", b"grant_type=client_credentials", **ask)
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    form = f"token={answer.json['access_token']}".encode()
+    assert door.send("POST", "/introspect", form, **ask).json["sub"] == "machine"
+    assert door.send("POST", "/revoke", form, **ask).status == 200
+    assert door.send("POST", "/introspect", form, **ask).json == {"active": False}
+
+
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"}
+"""What a page may have a browser post to another site without asking (Fetch, section 4.8)."""
+
+
+@pytest.mark.parametrize("row", [e for e in ENDPOINTS if e.method == "POST"], ids=lambda e: e.name)
+def test_no_other_sites_form_does_anything(door, token, row):
+    """RULES 29: nothing ambient is a credential, and no form of a page is read as JSON."""
+    if not isinstance(row.takes, type):
+        # These read forms, and want a client's own authentication with each.
+        sent = {
+            "Content_Type": FORM,
+            "Cookie": f"tokenward={token}",
+            "Origin": "https://evil.example",
+        }
+        assert door.send("POST", row.path, f"token={token}".encode(), **sent).status == 401
+        return
+    for content_type in FORMS:
+        sent = {
+            "Content_Type": content_type,
+            "Cookie": f"tokenward={token}; access_token={token}",
+            "Origin": "https://evil.example",
+        }
+        answer = door.send("POST", row.path, b'{"username":"alice"}', **sent)
+        # Without a bearer in the header nobody is logged in; with none needed, it is no JSON.
+        assert answer.status == (401 if row.authentication == "bearer" else 415)
+        assert "set-cookie" not in answer.headers
+        assert "access-control-allow-origin" not in answer.headers
 
 
 def test_unknown_inactive_and_wrong_are_one_answer(door):
@@ -677,6 +853,18 @@ class TestFlask:
         app.register_blueprint(auth_service_blueprint(service, name="tokens"))
         with app.test_request_context():
             assert app.url_for("tokens.login") == "/login"
+
+
+class TestDjango:
+    def test_view_gives_nothing_no_length(self, service):
+        """RFC 9110, section 8.6: what a project's middleware adds is the project's."""
+        (row,) = [row for row in ENDPOINTS if row.name == "password_forgot"]
+        members = {"email": "nobody@example.com"}
+        asked = RequestFactory().post(row.path, members, content_type=JSON)
+        answer = view_of(row)(asked)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert not answer.has_header("Content-Length")
+        assert not answer.has_header("Content-Type")
 
 
 class InProcess:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs
@@ -16,10 +17,12 @@ import pytest
 import requests
 
 from tokenward.cli.serve import Server, listen
+from tokenward.commands.demo.mail import Mailbox, deliver
 from tokenward.commands.demo.processes import free_ports
 from tokenward.commands.demo.programs import clone, prepare
 from tokenward.commands.demo.tour import Tour
 from tokenward.commands.demo.visit import Browser, visit, visit_admin
+from tokenward.schemas import User
 
 PORTS = (8000, 8001, 8002)
 JSON = [("Content-Type", "application/json")]
@@ -95,7 +98,7 @@ def wait_until_none_runs(*numbers):
 
 
 def lines_to_paste(said):
-    return re.findall(r"^(?:curl|TOKEN=).*$", said, re.MULTILINE)
+    return re.findall(r"^(?:curl|ANSWER=|until ).*$", said, re.MULTILINE)
 
 
 BEARER = {
@@ -103,8 +106,17 @@ BEARER = {
     "log in": "200",
     "call with the token": "200",
     "call without": '401 and Bearer realm="example"',
+    "refresh": "200",
+    "call with the new token": "200",
     "log out": "200",
     "call again": '401 and error="invalid_token"',
+    "log in by the application": "200",
+    "revoke": "200",
+    "call with the revoked token": '401 and error="invalid_token"',
+    "forget the password": "204",
+    "reset the password": "204",
+    "log in with the old password": "401",
+    "log in with the new one": "200",
 }
 PAGES = {
     "profile, signed out": "302 and /sign-in?next=/profile",
@@ -149,19 +161,31 @@ def _taken(said):
 
 
 def test_the_lines_work_as_a_person_pastes_them(folder):
-    """Five lines into one bash, and the statuses that the comments name."""
+    """Nine lines into one bash, and the statuses that the comments name; the mail is shown."""
     with running(folder) as (process, said):
         lines = lines_to_paste(said)
-        assert 5 == len(lines)
+        assert 9 == len(lines)
         shell = subprocess.run(
             ["bash"], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=40
         )
         assert "" == shell.stderr
         statuses = re.findall(r"^HTTP/1\.1 (\d+)", shell.stdout, re.MULTILINE)
-        assert ["201", "200", "401", "200", "401"] == statuses
+        refreshed, logged_out, revoked = ["200"], ["200", "401"], ["200", "401"]
+        reset = ["204", "204", "200"]
+        assert ["201", "200", "401", *refreshed, *logged_out, *revoked, *reset] == statuses
+        assert statuses == [
+            status
+            for comment in re.findall(r"^# \d+\. (.*)$", said, re.MULTILINE)
+            for status in re.findall(r"\b\d{3}\b", comment)
+        ]
         challenges = re.findall(r"(?i)^www-authenticate: (.*?)\r?$", shell.stdout, re.MULTILINE)
         assert 'Bearer realm="example"' == challenges[0]
         assert 'error="invalid_token"' in challenges[1]
+        mail = [process.stdout.readline() for _ in range(2)]
+        assert ["verify_email", "reset_password"] == [
+            re.fullmatch(r"MAIL to ada-\w{6}@example\.com, (\w+): \S{43}\n", line)[1]
+            for line in mail
+        ]
         process.send_signal(signal.SIGINT)
         assert 0 == process.wait(30)
         assert not any(runs(pid) for pid in pids(said))
@@ -322,78 +346,122 @@ def test_a_service_that_throttles_is_told_to_people(folder):
 class TestTour:
     """The round trip finds what is wrong, whichever of the two applications it is."""
 
-    TOKEN = "the.token.of-alice"
+    CLIENT = "YXBwOnRoZSBzZWNyZXQ="  # app:the secret
+    TOKENS = '{"access_token": "token-%d", "refresh_token": "refresh-%d"}'
+    INVALID = 'Bearer realm="example", error="invalid_token"'
+
+    # In the order in which they are asked, by what presents itself.
+    GOOD: ClassVar = {
+        "POST /register": (201, "", '{"username":"alice"}'),
+        "POST /login first": (200, "", TOKENS % (1, 1)),
+        "GET /api/profile token-1": (200, "", '{"username":"alice"}'),
+        "GET /api/profile": (401, 'Bearer realm="example"', "{}"),
+        "POST /refresh refresh-1": (200, "", TOKENS % (2, 2)),
+        "GET /api/profile token-2": (200, "", '{"username":"alice"}'),
+        "POST /logout token-2": (200, "", "{}"),
+        "GET /api/profile token-2 again": (401, INVALID, "{}"),
+        "POST /login first app": (200, "", '{"access_token": "token-3"}'),
+        "POST /revoke token-3 app": (200, "", ""),
+        "GET /api/profile token-3": (401, INVALID, "{}"),
+        "POST /password/forgot": (204, "", ""),
+        "POST /password/reset mailed": (204, "", ""),
+        "POST /login first again": (401, "", "{}"),
+        "POST /login second": (200, "", TOKENS % (4, 4)),
+    }
 
     @pytest.fixture
-    def tour(self):
+    def tour(self, tmp_path):
         """A tour of applications that behave, but for the answers that are replaced."""
-        answers = {}
+        answers, calls = {}, []
+        (tmp_path / "log").write_text("INFO begins\n")
+        (tmp_path / "app.secret").write_text("the secret\n")
 
         def application(environ, start_response):
-            method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-            presented = "bearer" if environ.get("HTTP_AUTHORIZATION") else "bare"
-            kind = f"{method} {path} {presented}"
+            kind = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+            said = environ["wsgi.input"].read().decode()
+            for name in ("refresh-1", "mailed", "first", "second", "token=token-3"):
+                if name in said and "register" not in kind:
+                    kind += f" {name.rpartition('=')[2]}"
+                    break
+            scheme, _, presented = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+            kind += {"Bearer": f" {presented}", "": ""}.get(scheme, f" {presented}")
+            kind = kind.replace(self.CLIENT, "app")
+            kind += " again" if kind in calls else ""
             calls.append(kind)
-            if kind == "GET /api/profile bearer" and "POST /logout bearer" in calls:
-                kind = "GET /api/profile again"
+            if "forgot" in kind:
+                mail = "MAIL to alice@example.com, reset_password: "
+                with (tmp_path / "log").open("a") as log:
+                    log.write(f"{mail}older\n{mail}mailed\n{mail}half")
             status, challenge, body = answers.get(kind, self.GOOD[kind])
             headers = [("WWW-Authenticate", challenge)] if challenge else []
             start_response(f"{status} Whatever", [*headers, ("Content-Length", str(len(body)))])
             return [body.encode()]
 
-        calls = []
         server = Server(application, listen("127.0.0.1", 0), threads=1)
         thread = threading.Thread(target=server.run)
         thread.start()
-        yield Tour(server.url, server.url, "alice", "a password"), answers
+        yield tour_of(server.url, tmp_path), answers
         server.stop()
         thread.join()
 
-    GOOD: ClassVar = {
-        "POST /register bare": (201, "", '{"username":"alice"}'),
-        "POST /login bare": (200, "", f'{{"access_token":"{TOKEN}"}}'),
-        "GET /api/profile bearer": (200, "", '{"username":"alice"}'),
-        "GET /api/profile bare": (401, 'Bearer realm="example"', "{}"),
-        "POST /logout bearer": (200, "", "{}"),
-        "GET /api/profile again": (401, 'Bearer realm="example", error="invalid_token"', "{}"),
-    }
-
     def test_what_behaves_passes(self, tour):
-        """Six steps."""
-        assert [True] * 6 == [outcome.passed for outcome in tour[0].check()]
+        """Fifteen steps."""
+        assert [True] * 15 == [outcome.passed for outcome in tour[0].check()]
+        assert len(self.GOOD) == len(tour[0].steps)
+
+    @pytest.mark.parametrize("at", range(15))
+    def test_a_wrong_status_is_found(self, tour, at):
+        """At the step where it is, which is the last one made."""
+        tour[1][list(self.GOOD)[at]] = (500, "", "{}")
+        *before, last = tour[0].check()
+        assert [True] * at == [outcome.passed for outcome in before]
+        assert (tour[0].steps[at].title, False, "500") == (last.title, last.passed, last.got)
 
     @pytest.mark.parametrize(
         ("kind", "answer", "step"),
         [
-            ("POST /register bare", (403, "", "{}"), "register"),
-            ("POST /login bare", (200, "", "{}"), "log in"),
-            ("GET /api/profile bearer", (200, "", '{"username":"bob"}'), "call with the token"),
-            ("GET /api/profile bare", (200, "", "{}"), "call without"),
-            ("GET /api/profile bare", (401, "", "{}"), "call without"),
-            (
-                "GET /api/profile bare",
-                (401, GOOD["GET /api/profile again"][1], "{}"),
-                "call without",
-            ),
-            ("POST /logout bearer", (204, "", ""), "log out"),
-            ("GET /api/profile again", (200, "", '{"username":"alice"}'), "call again"),
-            ("GET /api/profile again", (401, 'Bearer realm="example"', "{}"), "call again"),
+            ("POST /login first", (200, "", "{}"), "log in"),
+            ("POST /login first", (200, "", '{"access_token": "token-1"}'), "log in"),
+            ("GET /api/profile token-1", (200, "", '{"username":"bob"}'), "call with the token"),
+            ("GET /api/profile", (401, "", "{}"), "call without"),
+            ("GET /api/profile", (401, INVALID, "{}"), "call without"),
+            ("POST /refresh refresh-1", (200, "", "{}"), "refresh"),
+            ("GET /api/profile token-2", (200, "", "{}"), "call with the new token"),
+            ("GET /api/profile token-2 again", (401, 'Bearer realm="example"', ""), "call again"),
         ],
     )
     def test_what_does_not_behave_is_found(self, tour, kind, answer, step):
-        """At the step where it is, which is the last one made."""
+        """What an answer must say counts like its status."""
         tour[1][kind] = answer
         *before, last = tour[0].check()
         assert all(outcome.passed for outcome in before)
         assert (step, False) == (last.title, last.passed)
         assert str(answer[0]) in last.got
 
-    def test_nobody_there_is_a_failure_too(self):
+    def test_nobody_there_is_a_failure_too(self, tmp_path):
         """The kind of error is what came."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
             url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        (outcome,) = Tour(url, url, "alice", "a password").check()
+        (tmp_path / "app.secret").write_text("the secret\n")
+        (outcome,) = tour_of(url, tmp_path).check()
         assert (False, "ConnectionRefusedError") == (outcome.passed, outcome.got)
+
+    def test_mail_is_what_was_printed(self, tmp_path, capsys):
+        """The line that the service prints is the one that is looked for."""
+        mailbox = Mailbox(tmp_path / "log")
+        now = datetime.now(UTC)
+        user = User(username="ada", email="ada@example.com", created_at=now, updated_at=now)
+        deliver("verify_email", user, "a-token")
+        (tmp_path / "log").write_text(f"INFO begins\n{capsys.readouterr().out}")
+        assert "a-token" == mailbox.wait_for("ada@example.com", "verify_email")
+        assert ["MAIL to ada@example.com, verify_email: a-token"] == mailbox.new()
+        assert [] == mailbox.new()
+
+
+def tour_of(url, folder):
+    mailbox = Mailbox(folder / "log")
+    names = ("alice", "first", "second", "app")
+    return Tour(url, url, *names, folder / "app.secret", mailbox)
 
 
 class TestVisit:

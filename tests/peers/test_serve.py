@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import requests
@@ -26,6 +26,7 @@ issuer = "https://auth.example"
 audience = "orders"
 store = "sqlite:///{folder}/store.db"
 registration = "open"
+throttle = false
 password = {{ bcrypt_cost = 4 }}
 
 [[service.clients]]
@@ -135,6 +136,55 @@ class TestServe:
             assert 201 == slow.getresponse().status
             slow.close()
             assert 0 == server.wait(20)
+
+    def test_a_proxy_that_is_trusted_says_whose_address_it_is(self, config):
+        """One address behind it is throttled, and another is not; others cannot say so."""
+        trusting = 'trusted_proxies = "127.0.0.1"\nthrottle = { per_address = "2/hour" }'
+        text = config.read_text("utf-8").replace("throttle = false", trusting)
+        config.write_text(text, "utf-8")
+
+        def attempt(address):
+            headers = {"X-Forwarded-For": f"198.51.100.7, {address}"}
+            account = {"username": "nobody", "password": PASSWORD}
+            answer = requests.post(f"{url}/login", json=account, headers=headers, timeout=20)
+            return answer.status_code
+
+        with serve(config) as (_, url):
+            assert [401, 401, 429] == [attempt("192.0.2.1") for _ in range(3)]
+            assert 401 == attempt("192.0.2.2")
+        config.write_text(text.replace('"127.0.0.1"', '"10.0.0.1"'), "utf-8")
+        with serve(config, name="another") as (_, url):
+            assert [401, 401, 429] == [attempt(f"192.0.2.{n}") for n in range(3, 6)]
+
+    def test_what_is_being_delivered_is_delivered_before_it_ends(self, config, tmp_path):
+        """A message takes its time; the server that is stopped meanwhile waits for it."""
+        (tmp_path / "slow_post.py").write_text(
+            "import pathlib, time\n"
+            "def deliver(purpose, user, token):\n"
+            "    pathlib.Path('begun').write_text(purpose)\n"
+            "    deadline = time.monotonic() + 20\n"
+            "    while not pathlib.Path('go').exists() and time.monotonic() < deadline:\n"
+            "        time.sleep(0.01)\n"
+            "    pathlib.Path('delivered').write_text(purpose)\n"
+        )
+        text = config.read_text("utf-8")
+        deliver = 'deliver = "slow_post:deliver"\nregistration ='
+        config.write_text(text.replace("registration =", deliver), "utf-8")
+        command = [sys.executable, "-m", "tokenward", "serve", "--config", config]
+        command += ["--bind", "127.0.0.1:0"]
+        with process(tmp_path / "serve.log", *command, cwd=tmp_path) as (server, url):
+            assert 201 == register(url, "alice")
+            while not (tmp_path / "begun").exists():
+                assert server.poll() is None
+            server.send_signal(signal.SIGTERM)
+            with suppress(requests.ConnectionError):
+                while True:
+                    requests.get(f"{url}/health/live", timeout=20)
+            assert not (tmp_path / "delivered").exists()
+            assert server.poll() is None
+            (tmp_path / "go").touch()
+            assert 0 == server.wait(20)
+        assert "verify_email" == (tmp_path / "delivered").read_text()
 
     def test_it_warns_when_others_can_reach_it(self, config):
         """Without TLS, beyond this machine."""

@@ -121,7 +121,7 @@ def test_token_of_the_service(service, make_verifier):
 
 @contextmanager
 def open_store(service):
-    stores = open_repositories(service.store)
+    stores = open_repositories(service.store.get_secret_value())
     yield stores.keys.load()[1]
     stores.close()
 

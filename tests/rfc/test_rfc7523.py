@@ -4,12 +4,15 @@ Tests are named after the sections they hold.
 """
 
 import pytest
+from service_callers import GRANTS, ISSUER, Caller, basic, make_service
 
 from tokenward import _jose
 from tokenward.client_auth import ClientCredentials, PrivateKeyJWT
+from tokenward.clients import Client
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.introspection import IntrospectionClient
 from tokenward.protocols import Request
+from tokenward.repositories import open_repositories
 from tokenward.testing import FakeAuthorizationServer, FakeClock
 
 NOW = 1_700_000_000
@@ -246,3 +249,77 @@ def test_3_2_an_assertion_with_another_key_is_refused(server, keys):
     source.close()
 
     assert "client_refused" == caught.value.reason
+
+
+# --- our own endpoints
+
+
+@pytest.fixture(scope="module")
+def caller(keys):
+    """A service that knows one client by its keys, and nothing else of it."""
+    jwks = {"keys": [_jose.public_jwk(keys[name]) for name in ("ES256", "RS256", "EdDSA")]}
+    client = Client("shop", jwks=jwks, scopes=["read"], grants=GRANTS)
+    return Caller(make_service(clients=[client]))
+
+
+def signed(path, key, *, audience=None, fields=(), algorithm="ES256"):
+    """Return the form of a request to one of our endpoints, with an assertion of ours."""
+    auth = PrivateKeyJWT("shop", _jose.to_pem(key), algorithm=algorithm, audience=audience)
+    request = Request("POST", ISSUER + path, form=dict(fields), issuer=ISSUER)
+    return auth.apply(request).form
+
+
+ASKED = {
+    "/token": {"grant_type": "client_credentials"},
+    "/introspect": {"token": "x"},
+    "/revoke": {"token": "x"},
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+def test_2_2_our_endpoints_take_it(caller, keys, path, algorithm):
+    """Each of those that ask for client authentication."""
+    form = signed(path, keys[algorithm], fields=ASKED[path], algorithm=algorithm)
+    assert caller.form(path, form).status == 200
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_3_audience_is_issuer_token_endpoint_or_the_endpoint_asked(caller, keys, path):
+    """Point 3: no other of our endpoints, and nobody else."""
+    outcomes = {}
+    for audience in (ISSUER, f"{ISSUER}/token", ISSUER + path, f"{ISSUER}/me", "https://x.example"):
+        form = signed(path, keys["ES256"], audience=audience, fields=ASKED[path])
+        outcomes[audience] = caller.form(path, form).status
+    good = {ISSUER, f"{ISSUER}/token", ISSUER + path}
+    assert outcomes == {name: 200 if name in good else 401 for name in outcomes}
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_3_assertion_is_used_once(keys, store, tmp_path):
+    """Point 7: the store remembers, for every endpoint and every process together."""
+    client = Client("shop", jwks={"keys": [_jose.public_jwk(keys["ES256"])]}, grants=GRANTS)
+    url = "memory://" if store == "memory" else f"sqlite:///{tmp_path}/store.db"
+    stores = open_repositories(url, create=True, bcrypt_cost=4)
+    callers = [Caller(make_service(stores, users=(), clients=[client])) for _ in range(2)]
+    form = signed("/token", keys["ES256"], fields=ASKED["/token"] | ASKED["/introspect"])
+    assert callers[0].form("/token", form).status == 200
+    for caller in callers:
+        for path in ASKED:
+            assert caller.form(path, form).error == (401, "invalid_client")
+    stores.close()
+
+
+def test_3_2_refusal_is_invalid_client(caller, keys):
+    """As RFC 6749, section 5.2, has it, and RFC 7521, section 4.2.1."""
+    form = signed("/token", keys["ES384"], fields=ASKED["/token"], algorithm="ES384")
+    answer = caller.form("/token", form)
+    assert answer.error == (401, "invalid_client")
+    assert set(answer.json) == {"error", "error_description"}
+
+
+def test_rfc7521_4_2_two_methods_are_malformed(caller, keys):
+    """The assertion is not in addition to another method."""
+    form = signed("/token", keys["ES256"], fields=ASKED["/token"])
+    answer = caller.form("/token", form, authorization=basic("shop", "x"))
+    assert answer.error == (400, "invalid_request")

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+from service_callers import ORDERS, OTHER_SECRET, Caller, basic, make_service
 
 from tokenward.clients import Client
 from tokenward.endpoints import Request, dispatch, routes
@@ -148,3 +149,65 @@ def test_2_3_inactive_is_not_an_error(ask):
 def test_4_no_scanning_through_the_audience(ask, token):
     """The answers for a foreign token and for nonsense are the same, byte for byte."""
     assert ask(f"token={token}", client="stock") == ask("token=opaque", client="stock")
+
+
+# --- clients, and the kinds of tokens
+
+
+@pytest.fixture(scope="module")
+def caller():
+    return Caller(make_service())
+
+
+def test_2_1_post_and_basic_are_the_same_client(caller):
+    """In the form, or in the header."""
+    token = caller.login()["access_token"]
+    posted = {"token": token, "client_id": "orders", "client_secret": OTHER_SECRET}
+    answers = [
+        caller.form("/introspect", {"token": token}, authorization=ORDERS),
+        caller.form("/introspect", posted),
+    ]
+    assert answers[0].json == answers[1].json
+    assert answers[0].json["active"]
+
+
+def test_2_2_session_is_named(caller):
+    """A member of ours: whoever keeps sessions can end them by it."""
+    granted = caller.login()
+    (session,) = [s for s in sessions_of(caller, granted) if s["current"]]
+    answer = caller.form(
+        "/introspect", {"token": granted["access_token"]}, authorization=ORDERS
+    ).json
+    assert answer["sid"] == session["sid"]
+
+
+def sessions_of(caller, granted):
+    return caller.get("/sessions", granted["access_token"]).json["sessions"]
+
+
+def test_2_2_refresh_token_is_active_to_its_own_client_only(caller):
+    """Whom it is bound to may ask; to others it is as good as unknown."""
+    token = caller.login(authorization=basic())["refresh_token"]
+    assert not caller.is_active(token, ORDERS)
+    answer = caller.form("/introspect", {"token": token}, authorization=basic()).json
+    assert answer["active"]
+    assert answer["client_id"] == "shop"
+    assert answer.get("token_type") != "Bearer"
+
+
+def test_2_2_token_of_a_client(caller):
+    """Speaks for nobody but the client."""
+    token = caller.token(grant_type="client_credentials", resource="orders").json["access_token"]
+    answer = caller.form("/introspect", {"token": token}, authorization=ORDERS).json
+    assert (answer["active"], answer["sub"], answer["client_id"]) == (True, "shop", "shop")
+    assert "user" not in answer
+    assert "username" not in answer
+
+
+def test_2_3_refusals_say_no_more_than_two_members(caller):
+    """As in RFC 6749, section 5.2."""
+    answer = caller.form("/introspect", {}, authorization=ORDERS)
+    assert answer.json == {
+        "error": "invalid_request",
+        "error_description": "The form field token is required.",
+    }

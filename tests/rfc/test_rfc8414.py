@@ -7,9 +7,12 @@ section 5.
 import json
 
 import pytest
+from service_callers import SECRET, make_service
 from sites import Site, said
 
+from tokenward import _jose
 from tokenward.client_auth import ClientSecretBasic, ClientSecretPost
+from tokenward.clients import Client
 from tokenward.endpoints import Request, dispatch, routes
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.jwks import JWKSVerifier
@@ -39,20 +42,41 @@ def get(service, path):
     return answer.status, json.loads(answer.body), dict(answer.headers)
 
 
+METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+
+
 def test_2_members_are_those_that_are_true():
-    """What is not there is not named: no authorization endpoint, no token endpoint yet."""
+    """What is not there is not named: no authorization endpoint, and no scope that nobody has."""
+    algorithms = sorted(_jose.ASYMMETRIC)
     assert service_at("https://auth.example").metadata() == {
         "issuer": "https://auth.example",
         "jwks_uri": "https://auth.example/.well-known/jwks.json",
+        "service_documentation": "https://auth.example/docs",
+        "token_endpoint": "https://auth.example/token",
+        "token_endpoint_auth_methods_supported": METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint": "https://auth.example/introspect",
-        "introspection_endpoint_auth_methods_supported": [
-            "client_secret_basic",
-            "client_secret_post",
-        ],
+        "introspection_endpoint_auth_methods_supported": METHODS,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint": "https://auth.example/revoke",
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "response_types_supported": [],
-        "grant_types_supported": [],
+        "grant_types_supported": ["client_credentials", "refresh_token"],
         "subject_types_supported": ["public"],
     }
+
+
+def test_2_scopes_are_those_of_all_clients():
+    """Each of them once; what one client may have is supported."""
+    service = make_service(
+        clients=[
+            Client("a", SECRET, scopes=["write", "read"]),
+            Client("b", SECRET, scopes=["read", "admin"]),
+            Client("c", SECRET),
+        ]
+    )
+    assert service.metadata()["scopes_supported"] == ["admin", "read", "write"]
 
 
 @pytest.mark.parametrize("issuer", ["https://auth.example", "https://example.com/auth/one"])
@@ -60,10 +84,12 @@ def test_2_every_named_url_answers(issuer):
     """A URL in the document leads to one of our endpoints; where its path is passed on whole."""
     service = service_at(issuer)
     host = "https://" + issuer.split("/")[2]
-    named = [v for n, v in service.metadata().items() if n.endswith(("_uri", "_endpoint"))]
-    assert len(named) == 2
+    ends = ("_uri", "_endpoint", "_documentation")
+    named = [v for n, v in service.metadata().items() if n.endswith(ends)]
+    assert len(named) == 5
     for url in named:
-        assert get(service, url.removeprefix(host))[0] != 404
+        answer = dispatch(service, Request("GET", url.removeprefix(host), {}), routes(service))
+        assert answer.status in {200, 405}
 
 
 @pytest.mark.parametrize("issuer", ["https://auth.example?x=1", "https://auth.example#x"])

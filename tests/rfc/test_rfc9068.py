@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from service_callers import STOCK, Caller, basic, make_service
 from sites import Site
 
 from tokenward import _jose
@@ -376,3 +377,40 @@ def test_5_other_tokens_of_the_same_key(resource_server, site, claims):
         resource_server, example(header_typ="JWT", **claims), token_types=("at+jwt", "JWT")
     )
     assert [] == site.asked
+
+
+# --- what our token endpoint and our login hand out
+
+
+@pytest.fixture(scope="module")
+def caller():
+    return Caller(make_service())
+
+
+def test_2_of_a_client_itself(caller):
+    """Section 2.2: sub is the client where no resource owner is involved, and equals client_id."""
+    answer = caller.token(grant_type="client_credentials", scope="read", resource=STOCK)
+    made = _jose.parse(answer.json["access_token"])
+    assert made.header["typ"] == "at+jwt"
+    assert {"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "scope"} <= set(made.claims)
+    assert made.claims["sub"] == made.claims["client_id"] == "shop"
+    assert made.claims["iss"] == "https://auth.example"
+    assert made.claims["scope"] == "read"
+    assert made.claims["exp"] - made.claims["iat"] == answer.json["expires_in"] == 900
+    assert "sid" not in made.claims
+
+
+def test_2_of_a_person(caller):
+    """With whom it speaks for, to which client, in which session, and as what."""
+    service = caller.service
+    service.set_roles("alice", ["admin"])
+    granted = caller.login(authorization=basic())
+    made = _jose.parse(granted["access_token"])
+    assert made.header["typ"] == "at+jwt"
+    assert made.claims["sub"] == granted["user"]["id"]
+    assert (made.claims["client_id"], made.claims["aud"]) == ("shop", "orders")
+    assert (made.claims["roles"], sorted(made.claims["scope"].split())) == (
+        ["admin"],
+        ["read", "write"],
+    )
+    assert isinstance(made.claims["sid"], str)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from tokenward.errors import (
     AuthServiceUnavailable,
     ConfigurationError,
     InvalidCredentials,
+    InvalidGrant,
     InvalidToken,
     RegistrationClosed,
     TokenExpired,
@@ -46,8 +48,8 @@ from tokenward.testing import (
     override_authenticator,
 )
 
-ADA = RegisterRequest(username="ada", email="ada@example.org", password="123456")
-LOGIN = LoginRequest(username="ada", password="123456")
+ADA = RegisterRequest(username="ada", email="ada@example.org", password="quiet-harbour")
+LOGIN = LoginRequest(username="ada", password="quiet-harbour")
 
 
 def mapping(store="memory://", **service):
@@ -130,6 +132,21 @@ def test_from_registration_to_logout(configured):
             use(token)
 
 
+def test_from_login_to_logout_by_refresh_tokens(configured):
+    """A session goes on by `app.refresh`, and a refresh token alone ends it."""
+    app.register_user(ADA)
+    first = app.login_user(LOGIN)
+    second = app.refresh(first.refresh_token)
+
+    assert first.user == second.user == app.get_logged_in_user(second.access_token)
+    assert isinstance(app.logout_user(refresh_token=second.refresh_token), LogoutResponse)
+    for token in (first.access_token, second.access_token):
+        with pytest.raises(TokenRevoked):
+            app.get_validated_token_payload(token)
+    with pytest.raises(InvalidGrant):
+        app.refresh(second.refresh_token)
+
+
 def test_refusals_are_the_services(configured):
     """What the service refuses, the functions refuse."""
     app.register_user(ADA)
@@ -156,7 +173,7 @@ def test_another_repository_for_one_call(configured):
     """``repo=`` stands in for the default users, in every function that takes it."""
     repo = MemoryUserRepository(bcrypt_cost=4)
     user = app.register_user(ADA, repo)
-    token = app.login_user(LOGIN, repo).access_token
+    token = app.refresh(app.login_user(LOGIN, repo).refresh_token, repo).access_token
 
     assert 0 == app.get_user_repository().count()
     assert user == app.get_logged_in_user(token, repo) == app.get_current_user(token, repo)
@@ -210,7 +227,7 @@ def test_payload_and_validated_payload(token):
 
 def test_expired_tokens(configured):
     """An expired token is refused by each function, whatever its leeway."""
-    clock = FakeClock()
+    clock = FakeClock(int(time.time()))  # what the store goes by, too
     default = app._defaults.service()
     service = type(default)(
         default.users,
@@ -246,6 +263,7 @@ NEED_A_SERVICE = {
     "register_user": lambda: app.register_user(ADA),
     "login_user": lambda: app.login_user(LOGIN),
     "logout_user": lambda: app.logout_user("t"),
+    "refresh": lambda: app.refresh("t"),
     "get_logged_in_user": lambda: app.get_logged_in_user("t"),
     "get_current_user": lambda: app.get_current_user("t"),
     "introspect_token": lambda: app.introspect_token("t"),

@@ -522,6 +522,14 @@ class TestTokens:
         claims = _jose.parse(run("token", "issue", *options)[1].strip()).claims
         assert 60 == claims["exp"] - claims["iat"]
 
+    def test_issue_takes_a_longer_lifetime_than_any_session_has(self, run, alice):
+        """An operator's word, for a program that cannot log in."""
+        options = ("--user", "alice", "--lifetime", "31536000", "--config", alice)
+        status, out, err = run("token", "issue", *options)
+        assert (0, "") == (status, err)
+        claims = _jose.parse(out.strip()).claims
+        assert 31_536_000 == claims["exp"] - claims["iat"]
+
     def test_issue_makes_none_for_whom_nobody_would_take_it(self, run, alice):
         """Unknown, or not active: exit 1."""
         assert 1 == run("token", "issue", "--user", "bob", "--config", alice)[0]
@@ -693,7 +701,9 @@ class TestDoctor:
 
     def test_a_sound_set_up_is_ok(self, run, alice):
         """A line each for the file, the issuer, the store and the keys."""
-        alice.write_text(alice.read_text("utf-8").replace("bcrypt_cost = 4, ", "") + CLIENT)
+        text = alice.read_text("utf-8").replace("bcrypt_cost = 4, ", "")
+        behind = text.replace("[service]", '[service]\ntrusted_proxies = "10.0.0.1"')
+        alice.write_text(behind + CLIENT)
         alice.chmod(0o600)
         status, out, err = run("doctor", "--config", alice)
         assert (0, "") == (status, err)
@@ -704,6 +714,7 @@ class TestDoctor:
             "service.issuer": "ok",
             "service.store": "ok",
             "service.keys": "ok",
+            "service.throttle.storage": "ok",
         } == said
 
     def test_what_could_be_better_is_a_warning_and_no_failure(self, run, alice, folder):
@@ -721,6 +732,7 @@ class TestDoctor:
             "service.issuer",
             "service.registration",
             "service.password.bcrypt_cost",
+            "service.deliver",
         } == warned
 
     def test_keys_from_before_the_secrets_are_said_to_be_unsealed(self, run, config, folder):

@@ -5,11 +5,19 @@ import hmac
 import json
 import logging
 import pickle
+from dataclasses import replace
 
 import pytest
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from tokenward import _jose
 from tokenward.clients import Client, Clients
-from tokenward.errors import ConfigurationError, InvalidClient, InvalidRequest
+from tokenward.errors import (
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidClient,
+    InvalidRequest,
+)
 
 SECRET = "9f8a-77e1-quartz-lantern"
 ODD_SECRETS = [
@@ -31,6 +39,11 @@ def basic(client_id, secret):
 def encoded(text):
     """Form-encode as in RFC 6749, appendix B, every character that may be."""
     return "".join(f"%{byte:02X}" if byte != 0x20 else "+" for byte in text.encode())
+
+
+def jwks_of(*keys):
+    """Return a JWK Set of public keys."""
+    return {"keys": [_jose.public_jwk(key) for key in keys]}
 
 
 @pytest.fixture
@@ -175,6 +188,274 @@ class TestAuthenticate:
         assert "wr0ng" not in caplog.text
 
 
+ISSUER = "https://auth.example"
+TOKEN_ENDPOINT = f"{ISSUER}/token"
+ASKED = f"{ISSUER}/introspect"
+NOW = 1_800_000_000
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+# Made once: RSA keys take their time.
+KEYS = {alg: _jose.generate_key(alg) for alg in ("ES256", "RS256", "PS256", "EdDSA")}
+STRANGERS = {alg: _jose.generate_key(alg) for alg in ("ES256", "RS256")}
+
+
+class Once:
+    """What `TokenRepository.use_once` promises, in a set."""
+
+    def __init__(self):
+        self.used = {}
+
+    def __call__(self, key, expires_at):
+        is_new = key not in self.used
+        self.used[key] = expires_at
+        return is_new
+
+
+class TestPrivateKeyJWT:
+    """RFC 7523, sections 2.2 and 3; RULES 39."""
+
+    @pytest.fixture
+    def once(self):
+        return Once()
+
+    @pytest.fixture
+    def clients(self):
+        known = [Client(alg.lower(), jwks=jwks_of(key)) for alg, key in KEYS.items()]
+        return Clients([*known, Client("orders", SECRET)], clock=lambda: NOW)
+
+    @pytest.fixture
+    def ask(self, clients, once):
+        """Return a function that sends an assertion and returns the id of the client it is from."""
+
+        def send(assertion, **form):
+            form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion} | form
+            sent = {name: value for name, value in form.items() if value is not None}
+            audiences = (ISSUER, TOKEN_ENDPOINT, ASKED)
+            found = clients.authenticate({}, sent, audiences=audiences, use_once=once)
+            return found.client_id
+
+        return send
+
+    def make(self, *, key=KEYS["ES256"], typ="JWT", **claims):
+        base = {
+            "iss": "es256",
+            "sub": "es256",
+            "aud": ISSUER,
+            "jti": "first",
+            "iat": NOW,
+            "exp": NOW + 60,
+        }
+        members = {name: value for name, value in (base | claims).items() if value is not None}
+        return _jose.sign(members, key, typ=typ)
+
+    @pytest.mark.parametrize("alg", KEYS)
+    def test_asymmetric_algorithms(self, ask, alg):
+        """Each with the key that its client registered."""
+        name = alg.lower()
+        assert ask(self.make(key=KEYS[alg], iss=name, sub=name)) == name
+
+    @pytest.mark.parametrize("aud", [ISSUER, TOKEN_ENDPOINT, ASKED, ["https://x.example", ASKED]])
+    def test_made_out_to_us(self, ask, aud):
+        """Section 3: by the issuer, the token endpoint, or the endpoint that is asked."""
+        assert ask(self.make(aud=aud)) == "es256"
+
+    @pytest.mark.parametrize("typ", ["JWT", "jwt", "application/jwt", "client-authentication+jwt"])
+    def test_type_is_that_of_an_assertion(self, ask, typ):
+        """Plain, or the one that is meant for it."""
+        assert ask(self.make(typ=typ)) == "es256"
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"iat": None, "exp": NOW + 300},
+            {"exp": NOW + 300},
+            {"iat": NOW + 29, "exp": NOW + 329},
+            {"exp": NOW - 29, "iat": NOW - 60},
+            {"nbf": NOW},
+        ],
+    )
+    def test_five_minutes_are_the_longest_life(self, ask, claims):
+        """RULES 39; thirty seconds are left to the clocks."""
+        assert ask(self.make(**claims)) == "es256"
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"aud": "https://other.example"},
+            {"aud": f"{ISSUER}/"},
+            {"aud": f"{ISSUER}/revoke"},
+            {"aud": []},
+            {"aud": [ASKED, 1]},
+            {"aud": None},
+            {"iss": None},
+            {"iss": "orders"},
+            {"sub": None},
+            {"sub": 1, "iss": 1},
+            {"sub": "orders", "iss": "orders"},
+            {"sub": "nobody", "iss": "nobody"},
+            {"sub": "rs256", "iss": "rs256"},
+            {"sub": "rs256"},
+            {"jti": None},
+            {"jti": ""},
+            {"jti": 1},
+            {"jti": "x" * 1_025},
+            {"exp": None},
+            {"exp": str(NOW + 60)},
+            {"exp": NOW - 31},
+            {"exp": NOW + 301},
+            {"exp": NOW + 301, "iat": None},
+            {"exp": 10**400},
+            {"iat": NOW - 241},
+            {"iat": NOW + 31},
+            {"iat": True},
+            {"nbf": NOW + 31},
+            {"cnf": {"jkt": "x"}},
+            {"typ": "at+jwt"},
+            {"typ": "x"},
+            {"key": _jose.generate_key("ES256")},
+        ],
+    )
+    def test_everything_else_is_refused(self, ask, once, claims):
+        """One error for all of it, and no jti is used up by what is refused."""
+        with pytest.raises(InvalidClient) as refused:
+            ask(self.make(**claims))
+        assert refused.value.reason == "client_refused"
+        assert once.used == {}
+
+    @pytest.mark.parametrize(
+        "assertion",
+        ["", "x", "a.b.c", "e30.e30.", "e30.e30.AA", "ü", "a" * 20_000, "a.b.c.d.e"],
+    )
+    def test_what_is_no_token_is_refused(self, ask, assertion):
+        """Whatever it is."""
+        with pytest.raises(InvalidClient):
+            ask(assertion)
+
+    def test_secret_signs_no_assertion(self, ask):
+        """RULES 39: client_secret_jwt is no method here, with whatever for a secret."""
+        head = _jose.encode(b'{"alg":"HS256","typ":"JWT"}')
+        claims = {"iss": "orders", "sub": "orders", "aud": ISSUER, "jti": "x", "exp": NOW + 60}
+        text = f"{head}.{_jose.encode(json.dumps(claims).encode())}"
+        mac = hmac.digest(SECRET.encode(), text.encode(), "sha256")
+        with pytest.raises(InvalidClient):
+            ask(f"{text}.{_jose.encode(mac)}")
+
+    def test_is_good_for_one_request(self, ask, once):
+        """Section 3: the jti is used up, until nobody takes the assertion anyway."""
+        assertion = self.make()
+        assert ask(assertion) == "es256"
+        with pytest.raises(InvalidClient):
+            ask(assertion)
+        (key,) = once.used
+        assert once.used[key] == NOW + 60 + 31
+        assert len(key) < 200
+
+    def test_jti_is_the_clients_own(self, ask, once):
+        """What one client used up, another may still use."""
+        assert ask(self.make()) == "es256"
+        assert ask(self.make(key=KEYS["RS256"], iss="rs256", sub="rs256")) == "rs256"
+        assert len(once.used) == 2
+
+    def test_outage_of_the_store_is_not_a_refusal(self, clients):
+        """Nor is it a way in."""
+
+        def down(_key, _expires_at):
+            raise AuthServiceUnavailable("down")
+
+        form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": self.make()}
+        with pytest.raises(AuthServiceUnavailable):
+            clients.authenticate({}, form, audiences=(ISSUER,), use_once=down)
+
+    @pytest.mark.parametrize("client_id", ["es256", None])
+    def test_client_id_may_say_the_same(self, ask, client_id):
+        """RFC 7521, section 4.2: unnecessary, and the same if it is sent."""
+        assert ask(self.make(), client_id=client_id) == "es256"
+
+    def test_another_client_id_is_refused(self, ask):
+        """One request is from one client."""
+        with pytest.raises(InvalidClient):
+            ask(self.make(), client_id="rs256")
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            {"client_assertion_type": None},
+            {"client_assertion_type": ASSERTION_TYPE.upper()},
+            {"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"},
+            {"client_assertion": None},
+        ],
+    )
+    def test_type_of_assertion_is_exact(self, ask, form):
+        """Section 2.2."""
+        with pytest.raises(InvalidClient) as refused:
+            ask(**{"assertion": self.make()} | form)
+        assert refused.value.reason == "client_not_authenticated"
+
+    def test_secret_beside_an_assertion_is_malformed(self, ask):
+        """RFC 6749, section 2.3: at most one method in each request."""
+        with pytest.raises(InvalidRequest) as refused:
+            ask(self.make(), client_id="es256", client_secret=SECRET)
+        assert refused.value.reason == "two_client_authentications"
+
+    def test_key_without_a_secret_opens_no_other_door(self, clients):
+        """A client of a key alone is refused by every secret, the empty one too."""
+        for secret in ("", "None", SECRET):
+            with pytest.raises(InvalidClient):
+                clients.authenticate({"Authorization": basic("es256", secret)}, {})
+
+    @pytest.mark.parametrize("kid", [None, "another"])
+    @pytest.mark.parametrize("alg", ["ES256", "RS256"])
+    def test_unknown_client_costs_what_a_wrong_signature_costs(self, ask, monkeypatch, kid, alg):
+        """One signature is checked, whoever is named, by whichever key; and one error comes out."""
+        checked = []
+        kind = ECAlgorithm if alg == "ES256" else RSAAlgorithm
+        verify = kind.verify
+
+        def counted(*arguments):
+            checked.append(alg)
+            return verify(*arguments)
+
+        monkeypatch.setattr(kind, "verify", counted)
+        stranger = replace(STRANGERS[alg], kid=kid)
+        refusals = []
+        for name in (alg.lower(), "eddsa", "nobody", "orders"):
+            with pytest.raises(InvalidClient) as refused:
+                ask(self.make(key=stranger, iss=name, sub=name))
+            refusals.append((len(checked), refused.value.error, refused.value.reason))
+            checked.clear()
+        assert refusals == [(1, "invalid_client", "client_refused")] * 4
+
+    def test_key_that_is_not_the_clients_is_none_of_its(self, ask):
+        """Not even that which the work is done with where no key fits."""
+        key = replace(KEYS["ES256"], kid="another")
+        for name in ("es256", "rs256", "nobody"):
+            with pytest.raises(InvalidClient):
+                ask(self.make(key=key, iss=name, sub=name))
+
+    def test_unknown_client_with_a_known_ones_key_is_nobody(self, ask):
+        """The signature it is compared by for the time it takes makes it no client."""
+        with pytest.raises(InvalidClient):
+            ask(self.make(iss="nobody", sub="nobody"))
+
+    def test_refusal_is_audited_without_the_assertion(self, ask, caplog):
+        """Named as the form names it; what the assertion says, nobody has vouched for."""
+        caplog.set_level(logging.DEBUG)
+        assertion = self.make(exp=NOW - 100)
+        with pytest.raises(InvalidClient) as refused:
+            ask(assertion, client_id="es256")
+        assert json.loads(caplog.messages[0])["client_id"] == "es256"
+        assert "expired" in refused.value.hint
+        assert refused.value.__context__ is None
+        for part in assertion.split("."):
+            assert part not in caplog.text + refused.value.hint
+
+    def test_is_not_taken_where_nothing_remembers_it(self, clients):
+        """Without a store for the jti an assertion would be good twice."""
+        form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": self.make()}
+        with pytest.raises(InvalidClient) as refused:
+            clients.authenticate({}, form, audiences=(ISSUER,))
+        assert refused.value.reason == "client_not_authenticated"
+
+
 class TestAuthenticateIfPresented:
     @pytest.mark.parametrize("authorization", [None, "", "Bearer abc", "Basically nothing"])
     def test_absent_is_nobody(self, clients, authorization):
@@ -217,7 +498,7 @@ class TestClient:
         with pytest.raises(ConfigurationError):
             Client(client_id, SECRET)
 
-    @pytest.mark.parametrize("name", ["scopes", "grants", "audiences"])
+    @pytest.mark.parametrize("name", ["scopes", "grants", "audiences", "token_audiences"])
     def test_one_string_is_not_a_collection(self, name):
         """The string "orders" as a collection would be six audiences of one letter."""
         with pytest.raises(ConfigurationError):
@@ -241,6 +522,61 @@ class TestClient:
     def test_collections_become_sets(self):
         """A list from a configuration file will do."""
         assert Client("orders", SECRET, audiences=["a", "b"]).audiences == frozenset("ab")
+
+    def test_without_secret_and_key_is_refused(self):
+        """It could authenticate itself by nothing, or by anything."""
+        with pytest.raises(ConfigurationError, match="'orders' has nothing to authenticate with"):
+            Client("orders")
+
+    def test_unknown_grant_is_refused(self):
+        """A grant that the token endpoint does not know would be refused for ever."""
+        with pytest.raises(ConfigurationError, match="choose from client_credentials, refresh"):
+            Client("orders", SECRET, grants=["client_credentials", "password"])
+
+    @pytest.mark.parametrize("scope", ["", "read write", 'a"b', "ü"])
+    def test_scope_is_one_scope_token(self, scope):
+        """RFC 6749, section 3.3: what nobody could ask for stops start-up."""
+        with pytest.raises(ConfigurationError, match="is not a scope"):
+            Client("orders", SECRET, scopes=[scope])
+
+    def test_keys_are_in_no_repr(self):
+        """Public, and of no use in a log."""
+        assert "kty" not in repr(Client("orders", jwks=jwks_of(_jose.generate_key("ES256"))))
+
+    @pytest.mark.parametrize(
+        ("entry", "why"),
+        [
+            ({"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlYw"}, "symmetric key"),
+            ({"d": "AA"}, "private members"),
+            ({"use": "enc"}, "use is enc"),
+            ({"key_ops": ["sign"]}, "key_ops"),
+            ({"crv": "secp256k1"}, "crv"),
+            ({"x": "AA"}, "x has not"),
+            ({"alg": "HS256"}, "alg"),
+            ("x", "not an object"),
+        ],
+    )
+    def test_jwks_holds_public_keys_only(self, entry, why):
+        """RULES 39: asymmetric; a secret or a private key in there stops start-up, by its place."""
+        good = jwks_of(_jose.generate_key("ES256"))["keys"][0]
+        bad = good | entry if isinstance(entry, dict) else entry
+        with pytest.raises(ConfigurationError) as refused:
+            Client("orders", jwks={"keys": [good, bad]})
+        assert str(refused.value).startswith("The jwks of the client 'orders': keys[1]: ")
+        assert why in str(refused.value)
+        assert "c2Vjcm" not in str(refused.value)
+
+    @pytest.mark.parametrize("jwks", [{}, {"keys": []}, {"keys": "x"}, {"keys": {}}, "x"])
+    def test_jwks_without_keys_is_refused(self, jwks):
+        """It would look configured, and let nobody in."""
+        with pytest.raises(ConfigurationError, match="The jwks of the client 'orders'"):
+            Client("orders", jwks=jwks)
+
+    def test_two_keys_of_one_name_are_refused(self):
+        """An assertion that names it could mean either."""
+        keys = [_jose.generate_key("ES256"), _jose.generate_key("ES256")]
+        with pytest.raises(ConfigurationError, match="2 keys for ES256 with the kid 'k'"):
+            Client("orders", jwks=jwks_of(*[replace(key, kid="k") for key in keys]))
 
     def test_two_clients_of_one_name_stop_start_up(self):
         """Which secret counts must not depend on their order."""

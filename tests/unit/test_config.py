@@ -560,7 +560,7 @@ def test_origins_arrive():
         origins=["https://shop.example"],
     )
     ours = build_service(settings)
-    user = ours.create_user("ada", email="ada@example.org", password="123456")
+    user = ours.create_user("ada", email="ada@example.org", password="lantern-9")
     token = create_access_token(
         {"sub": user.id, "ver": 0}, keys=ours.keys, issuer=ISSUER, audience="orders"
     )
@@ -609,7 +609,7 @@ def test_entries_at_one_place_are_joined():
     (credential,) = build_authenticator(settings, service=ours).credentials
     joined = credential.verifier
     user = ours.register_user(
-        RegisterRequest(username="ada", email="ada@example.org", password="123456")
+        RegisterRequest(username="ada", email="ada@example.org", password="lantern-9")
     )
     token = create_access_token(
         {"sub": user.id, "ver": 0}, keys=ours.keys, issuer=ISSUER, audience="orders"
@@ -694,7 +694,8 @@ def test_every_setting_of_the_service_arrives():
                     "client_secret": SECRET,
                     "audiences": ["x"],
                     "scopes": "s",
-                    "grants": ["g"],
+                    "grants": "refresh_token",
+                    "token_audiences": ["y"],
                     "access_token_lifetime": 28_800,
                 },
             ],
@@ -707,10 +708,11 @@ def test_every_setting_of_the_service_arrives():
     assert "RS256" == ours.keys.current.algorithm
     assert (None, frozenset("x")) == (first.audiences, second.audiences)
     assert (None, 28_800) == (first.access_token_lifetime, second.access_token_lifetime)
-    assert (frozenset("s"), frozenset("g")) == (second.scopes, second.grants)
+    assert (frozenset("s"), {"refresh_token"}) == (second.scopes, second.grants)
+    assert (None, frozenset("y")) == (first.token_audiences, second.token_audiences)
     with pytest.raises(InvalidRequest):
-        ours.create_user("ada", email="ada@example.org", password="12345678")
-    user = ours.create_user("ada", email="ada@example.org", password="123456789")
+        ours.create_user("ada", email="ada@example.org", password="quartz-1")
+    user = ours.create_user("ada", email="ada@example.org", password="quartz-12")
     assert "$05$" in ours.users.get_by_id(user.id).hashed_password
 
 

@@ -16,10 +16,10 @@ from pydantic import AfterValidator, BaseModel
 from tokenward.clients import Client
 from tokenward.endpoints import ENDPOINTS, Request, call, dispatch, routes
 from tokenward.errors import AuthServiceUnavailable, InvalidRequest
-from tokenward.keys import KeyRing
+from tokenward.keys import SET_MAX_AGE, KeyRing
 from tokenward.passwords import limit_hashing
 from tokenward.repositories import open_repositories
-from tokenward.schemas import read_members
+from tokenward.schemas import LoginRequest, read_members
 from tokenward.service import AuthService
 
 ISSUER = "https://auth.example"
@@ -83,14 +83,21 @@ def send(service):
             peer="192.0.2.7",
         )
         answer = dispatch(to, request, routes(to))
-        return answer.status, dict(answer.headers), json.loads(answer.body or b"null")
+        headers = dict(answer.headers)
+        assert len(headers) == len(answer.headers), "a header came twice"
+        is_page = headers.get("Content-Type", "").startswith("text/html")
+        parsed = answer.body.decode() if is_page else json.loads(answer.body or b"null")
+        return answer.status, headers, parsed
 
+    send_to.token = service.login_user(
+        LoginRequest(username="alice", password=PASSWORD)
+    ).access_token
     return send_to
 
 
 @pytest.fixture
 def token(send):
-    return send("POST", "/login", {"username": "alice", "password": PASSWORD})[2]["access_token"]
+    return send.token
 
 
 class Down:
@@ -114,12 +121,23 @@ class TestTable:
         assert [(e.method, e.path) for e in ENDPOINTS] == [
             ("POST", "/register"),
             ("POST", "/login"),
+            ("POST", "/refresh"),
             ("POST", "/logout"),
             ("GET", "/me"),
+            ("POST", "/password"),
+            ("POST", "/password/forgot"),
+            ("POST", "/password/reset"),
+            ("POST", "/email/verify"),
+            ("GET", "/sessions"),
+            ("POST", "/sessions/end"),
+            ("POST", "/token"),
             ("POST", "/introspect"),
+            ("POST", "/revoke"),
             ("GET", "/.well-known/jwks.json"),
             ("GET", "/.well-known/oauth-authorization-server"),
             ("GET", "/.well-known/openid-configuration"),
+            ("GET", "/openapi.json"),
+            ("GET", "/docs"),
             ("GET", "/health/live"),
             ("GET", "/health/ready"),
         ]
@@ -127,6 +145,60 @@ class TestTable:
     def test_names_are_unique(self):
         """Frameworks look rows up by name."""
         assert len({e.name for e in ENDPOINTS}) == len(ENDPOINTS)
+
+    @pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: row.name)
+    def test_says_which_bodies_are_read(self, send, row):
+        """What a row takes is what is asked for, and anything else is a 415."""
+        types = {JSON: JSON, FORM: FORM, "": "text/plain"}
+        expected = JSON if isinstance(row.takes, type) else FORM if row.takes else None
+        bearer = f"Bearer {send.token}" if row.authentication == "bearer" else None
+        statuses = {
+            name: send(row.method, row.path, b"x=1", Content_Type=kind, Authorization=bearer)[0]
+            for name, kind in types.items()
+        }
+        if expected is None:
+            return
+        refused = {name for name, status in statuses.items() if status == 415}
+        assert refused == set(types) - {expected}
+
+    @pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: row.name)
+    def test_says_who_may_ask(self, send, row):
+        """RULES 27, 39: a bearer or a client where the row says so; each answer varies with it."""
+        expected = {
+            "bearer": (401, "not_authenticated", "Authorization"),
+            "client": (401, "invalid_client", "Authorization"),
+            "client_if_presented": (400, "invalid_request", "Authorization"),
+            "none": (None, None, None),
+        }[row.authentication]
+        body, kind = (b"a=b", FORM) if row.authentication == "client" else (b"{}", JSON)
+        status, headers, answer = send(row.method, row.path, body, Content_Type=kind)
+        if row.authentication == "none":
+            assert status != 401
+            assert "Vary" not in headers
+        else:
+            assert (status, answer["error"], headers["Vary"]) == expected
+
+    @pytest.mark.parametrize(
+        "row", [r for r in ENDPOINTS if r.method == "POST"], ids=lambda row: row.name
+    )
+    def test_secrets_in_the_query_are_refused(self, send, row):
+        """RFC 6749, section 2.3.1; RULES 26: a query is in somebody's log by then."""
+        bearer = f"Bearer {send.token}" if row.authentication == "bearer" else None
+        kind = JSON if isinstance(row.takes, type) else FORM
+        for query in (
+            "token=x",
+            "refresh_token=x",
+            "a=b&client%5Fsecret=x",
+            "client_assertion=x",
+            "password",
+            "current_password=",
+            "new_password=x",
+        ):
+            status, _, answer = send(
+                row.method, row.path, query=query, Content_Type=kind, Authorization=bearer
+            )
+            assert (status, answer["error"]) == (400, "invalid_request")
+            assert "never in the URL" in answer["error_description"]
 
 
 class TestDispatch:
@@ -359,11 +431,13 @@ class TestBodies:
 
 class TestAnything:
     @given(
-        endpoint=st.sampled_from(ENDPOINTS),
+        endpoint=st.sampled_from([row for row in ENDPOINTS if row.media != "text/html"]),
         body=st.binary(max_size=200)
         | st.text(max_size=80).map(lambda text: json.dumps({"username": text}).encode())
         | st.dictionaries(
-            st.sampled_from(["username", "password", "email", "refresh_token", "x"]),
+            st.sampled_from(
+                ["username", "password", "email", "refresh_token", "token", "new_password", "sid"]
+            ),
             st.text(max_size=20) | st.none() | st.integers() | st.lists(st.booleans()),
         ).map(lambda members: json.dumps(members).encode())
         | st.text(alphabet="token=&%client_id+;ü\0", max_size=60).map(str.encode),
@@ -428,7 +502,8 @@ class TestLogin:
         """RFC 6749, section 5.1: no-store, and no members without a value."""
         status, headers, body = send("POST", "/login", {"username": "alice", "password": PASSWORD})
         assert (status, headers["Cache-Control"]) == (200, "no-store")
-        assert set(body) == {"access_token", "token_type", "expires_in", "user"}
+        assert headers["Pragma"] == "no-cache"
+        assert set(body) == {"access_token", "token_type", "expires_in", "refresh_token", "user"}
 
     def test_every_failure_is_the_same_answer(self, send, service):
         """RULES 33: unknown, inactive and wrong cannot be told apart."""
@@ -556,6 +631,276 @@ class TestBearer:
         bearer = {"Authorization": f"Bearer {token}"}
         assert send("POST", "/logout", body, Content_Type=content_type, **bearer)[0] == expected
         assert send("GET", "/me", **bearer)[0] == (401 if expected == 200 else 200)
+
+
+class TestSessions:
+    """What a login has led to."""
+
+    @pytest.fixture
+    def login(self, send):
+        credentials = {"username": "alice", "password": PASSWORD}
+        return lambda **more: send("POST", "/login", credentials, **more)[2]
+
+    def test_refresh(self, send, login):
+        """The next tokens, as a login gives them; the first ones are used up."""
+        first = login()
+        status, headers, body = send("POST", "/refresh", {"refresh_token": first["refresh_token"]})
+        assert (status, headers["Cache-Control"], headers["Pragma"]) == (
+            200,
+            "no-store",
+            "no-cache",
+        )
+        assert set(body) == set(first)
+        assert body["user"] == first["user"]
+        assert body["refresh_token"] != first["refresh_token"]
+
+    def test_every_refusal_of_a_refresh_is_one_answer(self, send, login):
+        """RULES 37: unknown, used twice, ended: the same body."""
+        used, ended = login()["refresh_token"], login()
+        send("POST", "/refresh", {"refresh_token": used})
+        send("POST", "/logout", Authorization=f"Bearer {ended['access_token']}")
+        tokens = ("nonsense", used, ended["refresh_token"], "x" * 16_384)
+        answers = [send("POST", "/refresh", {"refresh_token": token}) for token in tokens]
+        assert all(answer == answers[0] for answer in answers)
+        assert (answers[0][0], answers[0][2]["error"]) == (400, "invalid_grant")
+
+    @pytest.mark.parametrize("token", ["", None, 1, ["x"], {"$ne": None}, "x" * 16_385])
+    def test_what_is_no_refresh_token_is_a_400(self, send, token):
+        """Before any look-up."""
+        status, _, body = send("POST", "/refresh", {"refresh_token": token})
+        assert (status, body["error"]) == (400, "invalid_request")
+        assert set(body["fields"]) == {"refresh_token"}
+
+    def test_wrong_client_beside_a_refresh_is_a_401(self, send, login):
+        """Basic, if sent, must be right."""
+        members = {"refresh_token": login()["refresh_token"]}
+        assert send("POST", "/refresh", members, Authorization=BASIC[:-4] + "AAAA")[0] == 401
+        assert send("POST", "/refresh", members)[0] == 200
+
+    def test_listed_and_ended_one_by_one(self, send, login):
+        """By the session's id; the others go on."""
+        kept, ended = login(), login()
+        bearers = [{"Authorization": f"Bearer {g['access_token']}"} for g in (kept, ended)]
+        status, headers, listed = send("GET", "/sessions", **bearers[0])
+        assert (status, headers["Cache-Control"]) == (200, "no-store")
+        mine, other = listed["sessions"][-2:]
+        assert (mine["current"], other["current"]) == (True, False)
+        assert set(mine) == {
+            "sid",
+            "client_id",
+            "created_at",
+            "used_at",
+            "expires_at",
+            "current",
+        }
+        status, headers, body = send("POST", "/sessions/end", {"sid": other["sid"]}, **bearers[0])
+        assert (status, headers, body) == (
+            204,
+            {"Cache-Control": "no-store", "Vary": "Authorization"},
+            None,
+        )
+        assert [send("GET", "/me", **bearer)[0] for bearer in bearers] == [200, 401]
+
+    def test_somebody_elses_session_goes_on(self, send, service, login):
+        """Whoever knows its id can do nothing with it, and is not told that it is one."""
+        service.create_user("bob", email="bob@example.com", password=PASSWORD)
+        theirs = send("POST", "/login", {"username": "bob", "password": PASSWORD})[2]
+        bobs = {"Authorization": f"Bearer {theirs['access_token']}"}
+        (session,) = send("GET", "/sessions", **bobs)[2]["sessions"]
+        alices = {"Authorization": f"Bearer {login()['access_token']}"}
+        answers = [
+            send("POST", "/sessions/end", {"sid": sid}, **alices)
+            for sid in (session["sid"], "no-session-at-all")
+        ]
+        assert answers[0] == answers[1]
+        assert send("GET", "/me", **bobs)[0] == 200
+
+    @pytest.mark.parametrize("members", [{}, {"sid": ""}, {"sid": 1}, {"sid": {"$ne": ""}}])
+    def test_session_is_named_by_its_id(self, send, token, members):
+        """And by nothing else."""
+        bearer = {"Authorization": f"Bearer {token}"}
+        status, _, body = send("POST", "/sessions/end", members, **bearer)
+        assert (status, set(body["fields"])) == (400, {"sid"})
+
+    def test_logout_ends_the_refresh_token_too(self, send, login):
+        """Whether it comes along or not: the session is over."""
+        for with_it in (True, False):
+            granted = login()
+            members = {"refresh_token": granted["refresh_token"]}
+            bearer = {"Authorization": f"Bearer {granted['access_token']}"}
+            assert send("POST", "/logout", members if with_it else {}, **bearer)[0] == 200
+            assert send("POST", "/refresh", members)[0] == 400
+
+    def test_logout_ends_another_session_of_ones_own_with_it(self, send, login):
+        """Whose refresh token comes along; other sessions go on."""
+        mine, other, third = login(), login(), login()
+        members = {"refresh_token": other["refresh_token"]}
+        send("POST", "/logout", members, Authorization=f"Bearer {mine['access_token']}")
+        statuses = [
+            send("GET", "/me", Authorization=f"Bearer {granted['access_token']}")[0]
+            for granted in (mine, other, third)
+        ]
+        assert statuses == [401, 401, 200]
+
+
+class TestPasswords:
+    NEW = "violet staple lantern"
+
+    @pytest.fixture
+    def sent(self):
+        """What was handed over for delivery."""
+        return []
+
+    @pytest.fixture
+    def service(self, make, sent):
+        arrived = threading.Condition()
+
+        def deliver(purpose, user, token):
+            with arrived:
+                sent.append((purpose, user.username, token))
+                arrived.notify_all()
+
+        service = make(deliver=deliver)
+        service.arrived = arrived
+        return service
+
+    def wait(self, service, sent, purpose):
+        with service.arrived:
+            found = lambda: [token for what, _, token in sent if what == purpose]  # noqa: E731
+            assert service.arrived.wait_for(found, timeout=20)
+            return found()[-1]
+
+    def test_change(self, send, token):
+        """204; what was issued until now dies, and the new password is the one that is taken."""
+        bearer = {"Authorization": f"Bearer {token}"}
+        members = {"current_password": PASSWORD, "new_password": self.NEW}
+        status, headers, body = send("POST", "/password", members, **bearer)
+        assert (status, headers, body) == (
+            204,
+            {"Cache-Control": "no-store", "Vary": "Authorization"},
+            None,
+        )
+        assert send("GET", "/me", **bearer)[0] == 401
+        credentials = {"username": "alice", "password": PASSWORD}
+        assert send("POST", "/login", credentials)[0] == 401
+        assert send("POST", "/login", credentials | {"password": self.NEW})[0] == 200
+
+    def test_change_needs_the_password_of_now(self, send, token):
+        """A stolen token is not enough."""
+        bearer = {"Authorization": f"Bearer {token}"}
+        members = {"current_password": "wrong", "new_password": self.NEW}
+        status, _, body = send("POST", "/password", members, **bearer)
+        assert (status, body["error"]) == (401, "invalid_credentials")
+        assert send("GET", "/me", **bearer)[0] == 200
+
+    @pytest.mark.parametrize(
+        ("members", "fields"),
+        [
+            ({}, {"current_password", "new_password"}),
+            ({"new_password": "short"}, {"current_password", "new_password"}),
+            ({"current_password": PASSWORD, "new_password": "x" * 1_025}, {"new_password"}),
+            ({"current_password": {"$ne": ""}, "new_password": NEW}, {"current_password"}),
+            ({"current_password": PASSWORD, "new_password": NEW, "username": "bob"}, {"_"}),
+        ],
+    )
+    def test_change_is_read_strictly(self, send, token, members, fields):
+        """RULES 36: and it is always one's own."""
+        bearer = {"Authorization": f"Bearer {token}"}
+        status, _, body = send("POST", "/password", members, **bearer)
+        assert (status, set(body["fields"])) == (400, fields)
+
+    def test_forgotten_and_reset(self, send, service, sent):
+        """What was sent is good once, and every session ends."""
+        login = {"username": "alice", "password": PASSWORD}
+        old = send("POST", "/login", login)[2]["access_token"]
+        answer = send("POST", "/password/forgot", {"email": "alice@example.com"})
+        assert answer == (204, {"Cache-Control": "no-store"}, None)
+        members = {
+            "token": self.wait(service, sent, "reset_password"),
+            "new_password": self.NEW,
+        }
+        assert send("POST", "/password/reset", members)[0] == 204
+        assert send("POST", "/login", login | {"password": self.NEW})[0] == 200
+        assert send("GET", "/me", Authorization=f"Bearer {old}")[0] == 401
+        status, _, body = send("POST", "/password/reset", members)
+        assert (status, body["fields"]) == (
+            400,
+            {"token": "is not valid any more; ask for a new one"},
+        )
+
+    def test_nobody_learns_who_has_an_address(self, send):
+        """RULES 33: always 204."""
+        known, unknown = (
+            send("POST", "/password/forgot", {"email": f"{name}@example.com"})
+            for name in ("alice", "nobody")
+        )
+        assert known == unknown == (204, {"Cache-Control": "no-store"}, None)
+
+    def test_email_is_verified_once(self, send, service, sent):
+        """By POST only: whoever fetches links out of letters verifies nothing."""
+        service.send_email_verification("alice")
+        token = self.wait(service, sent, "verify_email")
+        assert send("GET", "/email/verify", query=f"token={token}")[0] == 405
+        answer = send("POST", "/email/verify", {"token": token})
+        assert answer == (204, {"Cache-Control": "no-store"}, None)
+        assert service.users.get_by_username("alice").email_verified
+        assert send("POST", "/email/verify", {"token": token})[0] == 400
+
+    @pytest.mark.parametrize("path", ["/email/verify", "/password/reset"])
+    def test_token_is_for_one_purpose(self, send, service, sent, path):
+        """RULES 41: one letter opens one door."""
+        service.send_email_verification("alice")
+        service.forgot_password("alice@example.com")
+        purpose = "reset_password" if path == "/email/verify" else "verify_email"
+        members = {"token": self.wait(service, sent, purpose)}
+        if path == "/password/reset":
+            members["new_password"] = self.NEW
+        assert send("POST", path, members)[0] == 400
+
+
+class TestPeers:
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ((), "198.51.100.1", "192.0.2.7"),
+            (["192.0.2.7"], "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+            (["10.0.0.1"], "198.51.100.1", "192.0.2.7"),
+            (["192.0.2.7"], None, "192.0.2.7"),
+        ],
+    )
+    def test_address_is_what_the_trusted_say(self, make, send, caplog, case):
+        """RULES 40: of a proxy that is named, and of nobody else."""
+        trusted, forwarded, peer = case
+        caplog.set_level(logging.INFO, "tokenward.audit")
+        credentials = {"username": "alice", "password": "wrong"}
+        service = make(trusted_proxies=trusted)
+        send("POST", "/login", credentials, to=service, X_Forwarded_For=forwarded)
+        assert json.loads(caplog.messages[-1])["peer"] == peer
+
+
+class TestPublished:
+    def test_description_is_openapi(self, send):
+        """For programs."""
+        status, headers, body = send("GET", "/openapi.json")
+        assert (status, headers["Content-Type"], body["openapi"][:3]) == (200, JSON, "3.1")
+
+    def test_page_runs_nothing(self, send):
+        """For people; a browser is told to load and run nothing else."""
+        status, headers, page = send("GET", "/docs")
+        assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "<script" not in page
+
+    def test_known_description_is_a_304(self, send):
+        """RFC 9110, section 15.4.5."""
+        tag = send("GET", "/openapi.json")[1]["ETag"]
+        status, headers, body = send("GET", "/openapi.json", If_None_Match=tag)
+        assert (status, headers["ETag"], body) == (304, tag, None)
+
+    def test_keys_are_kept_no_longer_than_a_next_one_waits(self, send):
+        """RULES 18: the next key is published at least the set's max-age before its first use."""
+        headers = send("GET", "/.well-known/jwks.json")[1]
+        assert headers["Cache-Control"] == f"public, max-age={SET_MAX_AGE}"
 
 
 class TestCrowdAtTheLogin:

@@ -45,6 +45,7 @@ TREE = [
     ("InvalidClient", "OAuthError", 401, "invalid_client"),
     ("InvalidGrant", "OAuthError", 400, "invalid_grant"),
     ("InvalidScope", "OAuthError", 400, "invalid_scope"),
+    ("InvalidTarget", "OAuthError", 400, "invalid_target"),
     ("UnsupportedGrantType", "OAuthError", 400, "unsupported_grant_type"),
     ("UnauthorizedClient", "OAuthError", 400, "unauthorized_client"),
     ("AuthServiceUnavailable", "AuthError", 503, "temporarily_unavailable"),
@@ -75,6 +76,7 @@ def raised():
         InvalidClaim: InvalidClaim("aud", ("a",), "b", "h", reason="audience_mismatch"),
         InsufficientScope: InsufficientScope(["b", "a"], "h", reason="r"),
         TooManyAttempts: TooManyAttempts(7, "h"),
+        errors.OAuthError: errors.OAuthError("h", reason="r", description="Say grant_type."),
         AuthServiceUnavailable: AuthServiceUnavailable("h", reason="deadline", retry_after=9),
     }
     made = [special.get(c) or c("what to do", reason="some_reason") for c in CLASSES]
@@ -106,6 +108,14 @@ def test_tree_is_drawn_as_it_is():
     for name, status, code in drawn:
         cls = getattr(errors, name)
         assert (int(status), code) == (cls.status_code, cls.error)
+
+
+def test_oauth_error_may_say_which_field_is_meant():
+    """In a fixed text of ours, which takes the place of the class's for that one error."""
+    error = errors.OAuthError("hint", reason="r", description="The form field token is required.")
+
+    assert "The form field token is required." == error.description
+    assert "The request is malformed." == errors.OAuthError().description
 
 
 def test_configuration_error_is_no_refusal():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import pickle
 import secrets
 import uuid
@@ -8,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenward._seal import Box, Sealer, check_secret
+from tokenward._seal import (
+    Box,
+    Sealer,
+    check_secret,
+    digest_of_random_token,
+    random_token,
+)
 from tokenward.errors import ConfigurationError
 
 NEW = "kq3V-new-8fJ2_0pTzXw7Lm"
@@ -244,3 +252,28 @@ def test_a_box_shows_and_gives_away_nothing():
     assert "Box(purpose='answers', secrets=2)" == repr(Box([NEW, OLD], "answers"))
     with pytest.raises(TypeError):
         pickle.dumps(BOX)
+
+
+# --- secrets that a store knows by digest --------------------------------------------------------
+
+
+def test_a_random_token_is_256_bits_and_comes_with_its_digest():
+    """43 characters of base64url, without a dot as a JWT has; no two are alike."""
+    made = [random_token() for _ in range(100)]
+    assert 100 == len({token for token, _ in made})
+    for token, digest in made:
+        assert 32 == len(base64.urlsafe_b64decode(token + "="))
+        assert 43 == len(token)
+        assert hashlib.sha256(token.encode()).digest() == digest == digest_of_random_token(token)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("", "x" * 42, "x" * 44, "x" * 42 + ".", "x" * 42 + "=", "é" * 43, "x" * 43 + "\n"),
+        *(None, 7, b"x" * 43, "\ud800" * 43, "a.b.c"),
+    ],
+)
+def test_what_is_unlike_a_random_token_has_no_digest(token):
+    """Nothing is looked up for it."""
+    assert None is digest_of_random_token(token)

@@ -66,35 +66,42 @@ def to_pem(key: Key) -> bytes:
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def from_pem(data: bytes, algorithm: str) -> Key:
+def from_pem(data: bytes, *algorithms: str) -> Key:
     """Read a private key from PEM; its ``kid`` is its thumbprint (RFC 7638).
 
+    Args:
+        data: The PEM.
+        algorithms: It is bound to the first of these that it fits.
+
     Raises:
-        ConfigurationError: It is no unencrypted private key, or not one for ``algorithm``.
+        ConfigurationError: It is no unencrypted private key, or not one for ``algorithms``.
     """
-    if algorithm not in ASYMMETRIC:
-        raise ConfigurationError(
-            f"A private key signs with one of {', '.join(sorted(ASYMMETRIC))}, "
-            f"not {shown(algorithm)}."
-        )
+    for algorithm in algorithms:
+        if algorithm not in ASYMMETRIC:
+            raise ConfigurationError(
+                f"A private key signs with one of {', '.join(sorted(ASYMMETRIC))}, "
+                f"not {shown(algorithm)}."
+            )
     try:
         private = load_pem_private_key(data, password=None)
     except FOREIGN_ERRORS:
         raise ConfigurationError(
             "The private key cannot be read; give an unencrypted PEM (BEGIN PRIVATE KEY)."
         ) from None
-    if not isinstance(private, PrivateKey):
-        raise ConfigurationError(f"The private key is not one for {algorithm}.")
-    return _bound(private, algorithm)
+    why = "it is of another kind"
+    if isinstance(private, PrivateKey):
+        for algorithm in algorithms:
+            try:
+                return _bound(private, algorithm)
+            except FOREIGN_ERRORS as error:
+                why = str(error) if isinstance(error, JWKError) else why
+    names = " or ".join(algorithms)
+    raise ConfigurationError(f"The private key is not one for {names}: {why}.")
 
 
 def _bound(private: PrivateKey, algorithm: str) -> Key:
-    try:
-        # Refuses a key of another family or curve.
-        ALGORITHMS[algorithm].prepare_key(private)
-        jwk = dict(ALGORITHMS[algorithm].to_jwk(private.public_key(), as_dict=True))
-        key = key_from_jwk({**jwk, "alg": algorithm})
-    except FOREIGN_ERRORS as error:
-        why = str(error) if isinstance(error, JWKError) else "it is of another kind"
-        raise ConfigurationError(f"The private key is not one for {algorithm}: {why}.") from None
+    # Refuses a key of another family or curve.
+    ALGORITHMS[algorithm].prepare_key(private)
+    jwk = dict(ALGORITHMS[algorithm].to_jwk(private.public_key(), as_dict=True))
+    key = key_from_jwk({**jwk, "alg": algorithm})
     return replace(key, private=private, kid=thumbprint(public_jwk(key)))

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    _log_to_stderr()
     arguments = parse(argv)
     _find_modules_here()
     terminal = Terminal()
@@ -57,6 +57,14 @@ def _run(argv: Sequence[str] | None) -> int:
     if ending.sentence:
         terminal.note(f"tokenward: {ending.sentence}")
     return ending.status
+
+
+def _log_to_stderr() -> None:
+    if logging.getLogger().handlers:
+        return  # within a program that has its own
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    # Who was given a role, or had an account closed, is to be found wherever it was done.
+    logging.getLogger("tokenward.audit").setLevel(logging.INFO)
 
 
 def _find_modules_here() -> None:

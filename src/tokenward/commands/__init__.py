@@ -7,9 +7,10 @@ is something to say along the way it goes to an `Output`.
 ===========  ==================================================================================
 `setup`      finding and checking the configuration
 `homes`      where it is written: a file, or a setting of a framework
-`store`      making the store, cleaning it up
+`store`      making the store, backing it up, cleaning it up, the service on it
+`copying`    a whole store carried into another
 `users`      the people in it
-`keys`       the signing keys in it
+`keys`       the signing keys in it: listed, rotated, pruned
 `tokens`     issuing a token, asking about one
 `explain`    why a token is accepted or refused, check by check; the checks are in `steps`, whose
              they are in `routing`, what to do about a refusal in `advice`

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tokenward.config import Settings, build_authenticator, build_service, build_shared
 from tokenward.config.settings import CONFIG_VARIABLE
+from tokenward.config.settings.fields import SecretURLStr
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def lasting_section(settings: Settings) -> ServiceSection:
         ConfigurationError: There is none, or it keeps everything in memory.
     """
     section = service_section(settings)
-    if section.store.startswith("memory:"):
+    if section.in_memory:
         raise ConfigurationError(
             "service.store: what is in memory:// ends with this command; name a file, such as "
             "sqlite:///tokenward.db."
@@ -87,5 +88,5 @@ def lasting_section(settings: Settings) -> ServiceSection:
 
 
 def _in_memory(settings: Settings, section: ServiceSection) -> Settings:
-    elsewhere = section.model_copy(update={"store": "memory://"})
+    elsewhere = section.model_copy(update={"store": SecretURLStr("memory://")})
     return settings.model_copy(update={"service": elsewhere})

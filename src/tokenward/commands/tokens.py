@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward._log import shown
 from tokenward.commands.setup import lasting_section
-from tokenward.config import Shared, build_service
+from tokenward.commands.store import serving
+from tokenward.config import Shared
 from tokenward.config.build.asked import introspection_verifier
 from tokenward.config.settings import IntrospectionEntry
 from tokenward.errors import ConfigurationError, UserNotFound
@@ -31,15 +32,17 @@ def issue(settings: Settings, username: str, *, lifetime: int | None = None) -> 
     """
     section = lasting_section(settings)
     if lifetime is not None:
-        section = section.model_copy(update={"access_token_lifetime": lifetime})
+        # No session belongs to such a token, and none need be longer than it.
+        lifetimes = {"access_token_lifetime": lifetime, "refresh_token_lifetime": 0}
+        section = section.model_copy(update=lifetimes)
         settings = settings.model_copy(update={"service": section})
-    service = build_service(settings)
-    user = service.users.get_by_username(username)
-    if user is None:
-        raise UserNotFound(f"there is no user named {shown(username)}")
-    if not user.is_active:
-        raise UserNotFound(f"the user {shown(username)} is not active", reason="user_inactive")
-    return service.issue(user)
+    with serving(settings) as service:
+        user = service.users.get_by_username(username)
+        if user is None:
+            raise UserNotFound(f"there is no user named {shown(username)}")
+        if not user.is_active:
+            raise UserNotFound(f"the user {shown(username)} is not active", reason="user_inactive")
+        return service.issue(user)
 
 
 def introspect(settings: Settings, token: str) -> dict[str, Any]:
@@ -64,5 +67,5 @@ def introspect(settings: Settings, token: str) -> dict[str, Any]:
             "The configuration has neither a credential of type 'introspection' nor a section "
             "'service', so there is nobody to ask."
         )
-    lasting_section(settings)
-    return build_service(settings).introspect_token(token).model_dump(mode="json")
+    with serving(settings) as service:
+        return service.introspect_token(token).model_dump(mode="json")

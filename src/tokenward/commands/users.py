@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tokenward._audit import audit
 from tokenward._log import shown
-from tokenward.commands.setup import lasting_section, service_section
-from tokenward.commands.store import opened
-from tokenward.config import build_service
-from tokenward.errors import InvalidRequest, UserAlreadyExists, UserNotFound
+from tokenward.commands.store import opened, serving
+from tokenward.errors import UserAlreadyExists, UserNotFound
 
 if TYPE_CHECKING:
     from tokenward.config import Settings
-    from tokenward.config.settings import ServiceSection
     from tokenward.repositories import UserRepository
     from tokenward.schemas import PublicUser, User
 
@@ -56,16 +51,20 @@ def add(
         UserAlreadyExists: The name or the address is taken.
         AuthServiceUnavailable: The store is busy or down.
     """
-    _lasting(settings, people)
-    service = build_service(settings, users=people)
-    try:
-        user = service.create_user(username, email=email, password=password, roles=roles)
-    except UserAlreadyExists:
+    with serving(settings, people=people) as service:
+        # Looked at first: a password that the policy has come to refuse is no reason to fail.
         existing = service.users.get_by_username(username) if if_missing else None
-        if existing is None:
-            raise
-        return existing.public(), False
-    return user, True
+        if existing is not None:
+            return existing.public(), False
+        try:
+            user = service.create_user(username, email=email, password=password, roles=roles)
+        except UserAlreadyExists:
+            # Another process may have been quicker.
+            existing = service.users.get_by_username(username) if if_missing else None
+            if existing is None:
+                raise
+            return existing.public(), False
+        return user, True
 
 
 def active(settings: Settings, *, people: UserRepository | None = None) -> tuple[list[User], int]:
@@ -101,28 +100,28 @@ def set_roles(
     *,
     people: UserRepository | None = None,
 ) -> None:
-    """Replace a user's roles; the tokens they have end.
+    """Replace a user's roles; their sessions and tokens end.
 
     Raises:
         UserNotFound: There is no such user.
         InvalidRequest: A role is not a short, printable string.
-        ConfigurationError: The store is missing or unusable.
+        ConfigurationError: The store or its keys are missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with _changing(settings, username, "role_changed", people) as kept:
-        kept.set_roles(username, roles)
+    with serving(settings, people=people) as service:
+        service.set_roles(username, roles)
 
 
 def deactivate(settings: Settings, username: str, *, people: UserRepository | None = None) -> None:
-    """Close a user's account; the tokens they have end.
+    """Close a user's account; their sessions and tokens end.
 
     Raises:
         UserNotFound: There is no such user.
-        ConfigurationError: The store is missing or unusable.
+        ConfigurationError: The store or its keys are missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with _changing(settings, username, "user_disabled", people) as kept:
-        kept.set_active(username, active=False)
+    with serving(settings, people=people) as service:
+        service.deactivate_user(username)
 
 
 def reactivate(settings: Settings, username: str, *, people: UserRepository | None = None) -> None:
@@ -130,33 +129,26 @@ def reactivate(settings: Settings, username: str, *, people: UserRepository | No
 
     Raises:
         UserNotFound: There is no such user.
-        ConfigurationError: The store is missing or unusable.
+        ConfigurationError: The store or its keys are missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    with _kept(settings, people) as kept:
-        kept.set_active(username, active=True)
+    with serving(settings, people=people) as service:
+        service.reactivate_user(username)
 
 
 def set_password(
     settings: Settings, username: str, password: str, *, people: UserRepository | None = None
 ) -> None:
-    """Replace a user's password; the tokens they have end.
+    """Replace a user's password; their sessions and tokens end.
 
     Raises:
         UserNotFound: There is no such user.
         InvalidRequest: The password is not as the service's policy wants it.
-        ConfigurationError: The store is missing or unusable.
+        ConfigurationError: The store or its keys are missing or unusable.
         AuthServiceUnavailable: It is busy or down.
     """
-    minimum = _lasting(settings, people).password.min_length
-    if len(password) < minimum:
-        raise InvalidRequest({"password": f"must have at least {minimum} characters"})
-    with _changing(settings, username, "password_changed", people) as kept:
-        kept.set_password(username, password)
-
-
-def _lasting(settings: Settings, people: UserRepository | None) -> ServiceSection:
-    return lasting_section(settings) if people is None else service_section(settings)
+    with serving(settings, people=people) as service:
+        service.set_password(username, password)
 
 
 @contextmanager
@@ -166,16 +158,6 @@ def _kept(settings: Settings, people: UserRepository | None) -> Iterator[UserRep
         return
     with opened(settings) as repositories:
         yield repositories.users
-
-
-@contextmanager
-def _changing(
-    settings: Settings, username: str, event: str, people: UserRepository | None
-) -> Iterator[UserRepository]:
-    with _kept(settings, people) as kept:
-        subject = _user(kept, username).id
-        yield kept
-    audit(event, time.time(), subject=subject, username=username)
 
 
 def _user(users: UserRepository, username: str) -> User:

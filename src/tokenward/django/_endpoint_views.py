@@ -11,7 +11,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from tokenward.django._state import SETTING, parts
 from tokenward.django.decorators import public
-from tokenward.endpoints import ENDPOINTS, Endpoint, Request, dispatch, well_known_at_root
+from tokenward.endpoints import (
+    ENDPOINTS,
+    WITHOUT_BODY,
+    Endpoint,
+    Request,
+    dispatch,
+    well_known_at_root,
+)
 from tokenward.errors import ConfigurationError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -87,7 +94,7 @@ def _response(request: HttpRequest, answer: Any) -> HttpResponse:
     del response["Content-Type"]
     for name, value in answer.headers:
         response[name] = value
-    if answer.status != 204:
+    if answer.status not in WITHOUT_BODY:
         response["Content-Length"] = str(len(answer.body))
     return response
 

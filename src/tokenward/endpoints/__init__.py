@@ -8,19 +8,20 @@ request into a `Request`, hands it to `call` with the row that its own router ch
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tokenward._log import OncePerMinute
 from tokenward.bearer import error_response
 from tokenward.endpoints import handlers
+from tokenward.endpoints.addresses import client_address
 from tokenward.endpoints.incoming import MAX_BODY_BYTES, Request, Response
+from tokenward.endpoints.table import ENDPOINTS, Endpoint
 from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
-from tokenward.service import INTROSPECTION_PATH, JWKS_PATH
 
 if TYPE_CHECKING:
     from tokenward.service import AuthService
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENDPOINTS",
     "MAX_BODY_BYTES",
+    "WITHOUT_BODY",
     "Endpoint",
     "Request",
     "Response",
@@ -42,40 +44,10 @@ _logger = logging.getLogger("tokenward.endpoints")
 _seldom = OncePerMinute(_logger)
 _refused = logging.getLogger("tokenward.refused")
 
+WITHOUT_BODY = frozenset({204, 304})
+"""The statuses whose answers have no body, nor type and length of one (RFC 9110, section 8.6)."""
+
 _MAX_CAUSES = 5
-
-Handler = Callable[["AuthService", Request], Response]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One row of the table.
-
-    Attributes:
-        name: For a framework's reverse look-up.
-        method: ``GET`` answers HEAD too.
-        path: Below the place where the service is mounted.
-        handler: Does it, or raises.
-    """
-
-    name: str
-    method: str
-    path: str
-    handler: Handler
-
-
-ENDPOINTS = (
-    Endpoint("register", "POST", "/register", handlers.register),
-    Endpoint("login", "POST", "/login", handlers.login),
-    Endpoint("logout", "POST", "/logout", handlers.logout),
-    Endpoint("me", "GET", "/me", handlers.me),
-    Endpoint("introspect", "POST", INTROSPECTION_PATH, handlers.introspect),
-    Endpoint("jwks", "GET", JWKS_PATH, handlers.jwks),
-    Endpoint("oauth_metadata", "GET", "/.well-known/oauth-authorization-server", handlers.metadata),
-    Endpoint("openid_metadata", "GET", "/.well-known/openid-configuration", handlers.metadata),
-    Endpoint("live", "GET", "/health/live", handlers.live),
-    Endpoint("ready", "GET", "/health/ready", handlers.ready),
-)
 
 Routes = Mapping[str, Mapping[str, Endpoint]]
 """Endpoints by path, then by method."""
@@ -126,14 +98,21 @@ def dispatch(service: AuthService, request: Request, table: Routes) -> Response:
 
 def call(endpoint: Endpoint, service: AuthService, request: Request) -> Response:
     """Have one endpoint answer a request; whatever goes wrong becomes an answer too."""
+    # What depends on who asks is not to be handed to others (RFC 9110, section 12.5.5).
+    vary = () if endpoint.authentication == "none" else (("Vary", "Authorization"),)
     try:
-        return endpoint.handler(service, request)
+        peer = client_address(request.peer, request.headers, service.trusted_proxies)
+        made = endpoint.handler(service, dataclasses.replace(request, peer=peer))
+        headers = made.headers
+        if made.status in WITHOUT_BODY:
+            headers = tuple(pair for pair in headers if pair[0] != "Content-Type")
+        return Response(made.status, (*headers, *vary), made.body)
     except Exception as error:  # noqa: BLE001 - the caller gets a 500 without text
         # A log handler that fails must not take the answer with it.
         with contextlib.suppress(Exception):
             _log(endpoint, error)
         answer = error_response(error)
-    return Response(answer.status, answer.headers, answer.body)
+    return Response(answer.status, (*answer.headers, *vary), answer.body)
 
 
 def _plain(status: int, error: str, description: str, *headers: tuple[str, str]) -> Response:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tokenward.authenticator import EnvironHeaders
-from tokenward.endpoints import Request, dispatch, routes
+from tokenward.endpoints import WITHOUT_BODY, Request, dispatch, routes
 from tokenward.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def auth_service_app(service: AuthService) -> WSGIApplication:
         request = _request(environ)
         answer = dispatch(service, request, table)
         headers = list(answer.headers)
-        # RFC 9110, section 8.6: a 204 has neither body nor length.
-        if answer.status != HTTPStatus.NO_CONTENT:
+        if answer.status not in WITHOUT_BODY:
             headers.append(("Content-Length", str(len(answer.body))))
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
         return [] if request.method == "HEAD" else [answer.body]

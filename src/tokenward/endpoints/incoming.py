@@ -11,11 +11,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from tokenward import _json
 from tokenward._log import shown
-from tokenward.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from tokenward.errors import (
+    InvalidRequest,
+    OAuthError,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
 from tokenward.schemas import Model, read_members
 
 if TYPE_CHECKING:
@@ -26,6 +31,19 @@ MAX_FORM_FIELDS = 20
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+_SECRET_FIELDS = frozenset(
+    {
+        "access_token",
+        "client_assertion",
+        "client_secret",
+        "current_password",
+        "new_password",
+        "password",
+        "refresh_token",
+        "token",
+    }
+)
 
 # A media type's parameter (RFC 9110, section 8.3.2).
 _charset = re.compile(r';[ \t]*charset="?([^";, \t]*)').search
@@ -116,7 +134,9 @@ def read_json(request: Request, model: type[Model], *, optional: bool = False) -
             sites' forms out: a browser sends that type across sites only after a preflight.
         PayloadTooLarge: See `read_body`.
         InvalidRequest: Not one strict JSON object, or not what the model asks for.
+        OAuthError: A token, a secret or a password is in the query.
     """
+    _refuse_secrets_in_query(request.query)
     body = read_body(request) if optional else None
     if body == b"":
         return read_members(model, {})
@@ -138,7 +158,9 @@ def read_form(request: Request) -> dict[str, str]:
         UnsupportedMediaType: The body is not a form.
         PayloadTooLarge: See `read_body`.
         InvalidRequest: See `parse_form`.
+        OAuthError: A token, a secret or a password is in the query.
     """
+    _refuse_secrets_in_query(request.query)
     _require(request, FORM)
     return parse_form(read_body(request))
 
@@ -168,6 +190,17 @@ def parse_form(body: bytes) -> dict[str, str]:
             hint="a form field came twice; send each once", reason="repeated_field"
         )
     return {name: value for name, value in fields.items() if value}
+
+
+def _refuse_secrets_in_query(query: str) -> None:
+    """Refuse a URL with a secret in it, which is in somebody's log by now (RFC 6749, 2.3.1)."""
+    for parameter in query.split("&"):
+        if unquote_plus(parameter.partition("=")[0]) in _SECRET_FIELDS:
+            raise OAuthError(
+                "a token, a secret or a password came in the query; treat it as known to others",
+                reason="secret_in_query",
+                description="Tokens, secrets and passwords are sent in the body, never in the URL.",
+            )
 
 
 def _require(request: Request, expected: str) -> None:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from tokenward.endpoints import (
     ENDPOINTS,
     MAX_BODY_BYTES,
+    WITHOUT_BODY,
     Endpoint,
     Request,
     call,
@@ -58,7 +59,11 @@ def auth_service_blueprint(service: AuthService, *, name: str = "auth_service") 
 def _view(service: AuthService, endpoint: Endpoint) -> Callable[[], Response]:
     def view() -> Response:
         answer = call(endpoint, service, _request())
-        return current_app.response_class(answer.body, answer.status, list(answer.headers))
+        response = current_app.response_class(answer.body, answer.status, list(answer.headers))
+        if answer.status in WITHOUT_BODY:
+            # Flask names a type where there is nothing to be of it.
+            response.headers.pop("Content-Type", None)
+        return response
 
     return public(view)
 

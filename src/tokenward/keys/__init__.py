@@ -4,6 +4,7 @@ A key is ``next``, then ``current``, then ``retired``: resource servers see it b
 token bears it, and until the last token that bears it has expired.
 """
 
-from tokenward.keys.ring import REREAD_SECONDS, KeyRing
+from tokenward.keys.ring import KeyRing
+from tokenward.keys.rotation import REREAD_SECONDS, SET_MAX_AGE
 
-__all__ = ["REREAD_SECONDS", "KeyRing"]
+__all__ = ["REREAD_SECONDS", "SET_MAX_AGE", "KeyRing"]

@@ -32,32 +32,37 @@ class Snapshot:
     key_set: KeySet
 
 
-def make_keys(
-    algorithm: str, now: float, *, sealer: Sealer | None = None
-) -> list[tuple[Key, StoredKey]]:
-    """Make a current and a next key.
+NOTHING = Snapshot((), {}, None, _jose.KeySet(()))
 
-    Raises:
-        ConfigurationError: There is no such algorithm, or it is symmetric.
-    """
-    if algorithm not in _jose.ASYMMETRIC:
-        raise ConfigurationError(
-            f"Signing keys are published, so their algorithm is one of "
-            f"{', '.join(sorted(_jose.ASYMMETRIC))}; not {shown(algorithm)}."
-        )
-    states: tuple[Literal["current", "next"], ...] = ("current", "next")
-    made = []
-    for state in states:
-        key = _jose.generate_key(algorithm)
-        pem = _jose.to_pem(key)
-        material = pem if sealer is None else sealer.seal(pem)
-        made.append((key, StoredKey(key.kid or "", algorithm, state, material, int(now))))
-    return made
+
+def make_key(
+    algorithm: str,
+    state: Literal["next", "current"],
+    now: float,
+    *,
+    sealer: Sealer | None = None,
+) -> tuple[Key, StoredKey]:
+    """Make a key, and the same as a store keeps it."""
+    key = _jose.generate_key(algorithm)
+    pem = _jose.to_pem(key)
+    material = pem if sealer is None else sealer.seal(pem)
+    return key, StoredKey(key.kid or "", algorithm, state, material, int(now))
+
+
+def current_of(stored: Iterable[StoredKey]) -> StoredKey | None:
+    """Return the current key; ``None`` unless there is exactly one."""
+    found = [key for key in stored if key.state == "current"]
+    return found[0] if len(found) == 1 else None
+
+
+def is_over(key: StoredKey, now: float) -> bool:
+    """Tell whether the last token has expired that a retired key may have signed."""
+    return key.state == "retired" and key.published_until is not None and key.published_until <= now
 
 
 def open_all(
     stored: Iterable[StoredKey],
-    opened: Mapping[str | None, Key],
+    opened: Mapping[str, Key] = NOTHING.opened,
     *,
     sealer: Sealer | None = None,
     now: float = 0.0,
@@ -65,16 +70,27 @@ def open_all(
     """Open every key, or say which one does not open."""
     stored = tuple(stored)
     if not stored:
-        raise ConfigurationError(
-            "The store has no signing keys yet; make them with `tokenward store init`."
-        )
+        raise no_keys()
     keys = {s.kid: opened.get(s.kid) or open_key(s, sealer) for s in stored}
     snapshot = _snapshot(stored, keys, now=now)
     if snapshot.current is None:
-        raise ConfigurationError(
-            "The store does not have exactly one current signing key; restore it from a backup."
-        )
+        raise not_one_current()
     return snapshot
+
+
+def no_keys() -> ConfigurationError:
+    """Return the error of a store that has none yet."""
+    return ConfigurationError(
+        "The store has no signing keys yet; make them with `tokenward store init`."
+    )
+
+
+def not_one_current() -> ConfigurationError:
+    """Return the error of a store that cannot be used as it is."""
+    return ConfigurationError(
+        "The store does not have exactly one current signing key; restore it from a backup, or "
+        "give its keys up with `tokenward keys rotate --compromised`."
+    )
 
 
 def open_some(
@@ -102,20 +118,16 @@ def _snapshot(
     now: float,
     before: KeySet | None = None,
 ) -> Snapshot:
-    current = [s.kid for s in stored if s.state == "current"]
+    current = current_of(stored)
     published = [
         s
         for s in sorted(stored, key=lambda s: _ORDER.get(s.state, len(_ORDER)))
-        if s.kid in keys and not _is_over(s, now)
+        if s.kid in keys and not is_over(s, now)
     ]
     key_set = _jose.KeySet(keys[s.kid] for s in published)
     if before is not None and before.keys == key_set.keys:
         key_set = before
-    return Snapshot(stored, keys, keys.get(current[0]) if len(current) == 1 else None, key_set)
-
-
-def _is_over(key: StoredKey, now: float) -> bool:
-    return key.state == "retired" and key.published_until is not None and key.published_until <= now
+    return Snapshot(stored, keys, keys.get(current.kid) if current else None, key_set)
 
 
 def open_key(stored: StoredKey, sealer: Sealer | None) -> Key:

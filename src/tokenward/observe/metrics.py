@@ -32,6 +32,7 @@ OUTCOMES = frozenset(
         *("unknown_issuer", "wrong_type", "invalid_claim", "claim_missing", "check_failed"),
         *("no_subject", "sender_constrained", "unsupported_token_type", "user_not_found"),
         *("user_inactive", "user_unknown", "bad_signature", "algorithm", "unknown_key"),
+        "client_unknown",
         *("ambiguous_key", "critical_header", "repeated_authorization", "token_in_query"),
         *("invalid_credentials", "invalid_request", "invalid_password", "too_many_attempts"),
         # why there is no answer

@@ -39,11 +39,18 @@ Value = str | bool | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
-class NewUser:
+class KeptUser:
     """A user with the canonical keys that the store keeps unique."""
 
     user: User
     username_key: str
+    email_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser(KeptUser):
+    """A user who has just registered, and who therefore has an address."""
+
     email_key: str
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tokenward._spellings import digests_of
+from tokenward.bearer import is_scope_token
 from tokenward.errors import ConfigurationError, InvalidToken, TokenExpired
 from tokenward.tokens import LocalVerifier, create_access_token
 
@@ -28,9 +32,33 @@ ClaimsHook = Callable[["User"], Mapping[str, Any]]
 # A revocation outlives its token by the largest leeway that a verifier may reasonably have.
 _LONGEST_LEEWAY = 300
 # What a token says by our own word; the `claims` hook may say anything else.
+# `scp` is another name of `scope`, and would say more than a narrowed one.
 _OWN_CLAIMS = frozenset(
-    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "roles", "ver", "sid", "cnf")
+    (
+        *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf"),
+        *("client_id", "scp", "roles", "ver", "sid"),
+    )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An access token, and what it turned out to be.
+
+    Attributes:
+        token: The token.
+        lifetime: For how many seconds it is good.
+        scopes: What it grants, in the order in which it says so.
+    """
+
+    token: str = field(repr=False)
+    lifetime: int
+    scopes: tuple[str, ...]
+
+    @property
+    def scope(self) -> str | None:
+        """The scopes as RFC 6749, section 3.3, writes them; ``None``: there are none."""
+        return " ".join(self.scopes) or None
 
 
 class AccessTokens:
@@ -39,17 +67,18 @@ class AccessTokens:
     Args:
         users: Asked about the user of a token at every verification.
         keys: What signs.
-        tokens: Asked about revocations at every verification.
+        tokens: Asked about revocations and sessions at every verification.
         issuer: ``iss``.
         audience: ``aud``.
         lifetime: Seconds; a client may have one of its own.
         claims: Returns more claims for a user's tokens.
-        asked_about: Further sets of audiences that somebody may ask about.
+        clients: Those that are configured: what they may ask about, and whom theirs are for.
         revocations: What takes revoked tokens out of the caches of others.
         clock: Returns seconds since the epoch.
 
     Attributes:
-        own: The audiences of the tokens issued here.
+        own: The audiences of the tokens issued to people.
+        everyones: Those, and the audiences of every client's own tokens.
 
     Raises:
         ConfigurationError: No audience.
@@ -65,7 +94,7 @@ class AccessTokens:
         audience: str | Sequence[str],
         lifetime: int,
         claims: ClaimsHook | None = None,
-        asked_about: Iterable[frozenset[str]] = (),
+        clients: Iterable[Client] = (),
         revocations: Revocations | None = None,
         clock: Clock = time.time,
     ) -> None:
@@ -82,45 +111,81 @@ class AccessTokens:
         self._clock = clock
         if not self.own:
             raise ConfigurationError("audience must name whom the tokens are for.")
-        self._audiences = {self.own, *filter(None, asked_about)}
-        self.use(users)
+        known = list(clients)
+        self._client_ids = frozenset(client.client_id for client in known)
+        self.everyones = self.own.union(*(client.token_audiences or () for client in known))
+        asked_about = (client.audiences for client in known)
+        self._audiences = {self.own, self.everyones, *filter(None, asked_about)}
+        self._use(users)
 
-    def use(self, users: UserRepository) -> None:
-        """Ask ``users`` about the user of a token, from now on."""
-        self._users = users
-        # One for each set of audiences, so that it is a verifier which compares them.
-        self._verifiers = {audiences: self._verifier(audiences) for audiences in self._audiences}
+    def over(self, users: UserRepository) -> AccessTokens:
+        """Return the same tokens with ``users`` to be asked about."""
+        other = copy.copy(self)
+        other._use(users)  # noqa: SLF001 - our own copy
+        return other
 
     def lifetime_for(self, client: Client | None) -> int:
         """Return for how many seconds a token is good that is handed to ``client``."""
         own = None if client is None else client.access_token_lifetime
         return self._lifetime if own is None else own
 
-    def issue(self, user: User, *, client: Client | None = None) -> str:
-        """Return a token for ``user`` (RFC 9068, section 2).
+    def issue_to_user(
+        self,
+        user: User,
+        *,
+        client: Client | None = None,
+        sid: str | None = None,
+        within: Collection[str] | None = None,
+        until: int | None = None,
+    ) -> Issued:
+        """Issue a token that speaks for ``user`` (RFC 9068, section 2).
+
+        Args:
+            user: As the store has it now.
+            client: Whom it is handed to; ``None``: our own login.
+            sid: The session that it belongs to.
+            within: What it may grant at most; ``None``: all that the ``claims`` hook says.
+            until: Epoch seconds at which the session ends.
 
         Raises:
-            ConfigurationError: The ``claims`` hook returned a claim that is ours to make.
+            ConfigurationError: The hook returned a claim that is ours to make, or no scope; or
+                the user's id is the client's too.
         """
-        more = dict(self._claims(user)) if self._claims is not None else {}
-        if taken := _OWN_CLAIMS & more.keys():
+        more, scopes = self._said_by_hook(user)
+        if within is not None:
+            scopes = tuple(scope for scope in scopes if scope in within)
+        client_id = FIRST_PARTY_CLIENT_ID if client is None else client.client_id
+        if user.id == client_id:
+            # The token would be taken for the client's own (RFC 9700, section 4.15).
             raise ConfigurationError(
-                f"The claims hook returned {', '.join(sorted(taken))}; leave these to the service."
+                f"A user's id is the client_id {client_id!r}: call the client something else."
             )
-        own = {
+        claims = more | {
             "sub": user.id,
-            "client_id": FIRST_PARTY_CLIENT_ID if client is None else client.client_id,
+            "client_id": client_id,
             "roles": list(user.roles),
             "ver": user.token_version,
         }
-        return create_access_token(
-            more | own,
-            timedelta(seconds=self.lifetime_for(client)),
-            keys=self._keys,
-            issuer=self._issuer,
-            audience=self._audience,
-            clock=self._clock,
-        )
+        if sid is not None:
+            claims["sid"] = sid
+        lifetime = self.lifetime_for(client)
+        if until is not None:
+            lifetime = min(lifetime, until - math.floor(self._clock()))
+        return self._issued(claims, scopes, lifetime, self._audience)
+
+    def issue_to_client(
+        self, client: Client, scopes: tuple[str, ...], audience: str | Sequence[str] | None
+    ) -> Issued:
+        """Issue a token that speaks for the client itself (RFC 9068, section 2.2).
+
+        Args:
+            client: Whose it is.
+            scopes: What it grants.
+            audience: Whom it is for; ``None``: the service's own.
+        """
+        claims = {"sub": client.client_id, "client_id": client.client_id}
+        named = self._audience if audience is None else audience
+        return self._issued(claims, scopes, self.lifetime_for(client), named)
 
     def verify(self, token: str, *, audiences: frozenset[str] | None = None) -> Principal:
         """Return who ``token`` speaks for, at the issuer's own strictness.
@@ -141,25 +206,69 @@ class AccessTokens:
         # The verifier's leeway is for clocks that differ; of its own `exp` the issuer is the judge.
         if principal.expires_at is None or principal.expires_at <= self._clock():
             raise TokenExpired("expired by the issuer's own clock")
+        if principal.kind == "client" and principal.client_id not in self._client_ids:
+            hint = "the client that the token speaks for is not configured any more"
+            raise InvalidToken(hint, reason="client_unknown")
         return principal
 
-    def revoke(self, principal: Principal, token: str) -> None:
-        """End a token, for every process that uses the same store, cache or bus.
+    def revoke(self, principal: Principal) -> None:
+        """End a token at the issuer; `forget` tells the others.
 
         Args:
             principal: What `verify` made of it.
-            token: The token itself.
 
         Raises:
-            AuthServiceUnavailable: The store is busy or down. A cache or a bus that is down is
-                logged, and who knows the token already serves it for a ``ttl`` at most.
+            AuthServiceUnavailable: The store is busy or down.
         """
         claims = principal.claims
         self._tokens.revoke(claims["jti"], claims["exp"] + _LONGEST_LEEWAY)
-        # Not before the store has it: who forgets the token asks us again at once.
+
+    def forget(self, token: str) -> None:
+        """Have everybody else forget what they know of ``token``; never raises.
+
+        Not before the store has it: who forgets a token asks us again at once. A cache or a bus
+        that is down is logged, and who knows the token already serves it for a ``ttl`` at most.
+        """
         if self._revocations is not None:
             for digest in digests_of(token):
                 self._revocations.publish(digest)
+
+    def _said_by_hook(self, user: User) -> tuple[dict[str, Any], tuple[str, ...]]:
+        more = dict(self._claims(user)) if self._claims is not None else {}
+        if taken := _OWN_CLAIMS & more.keys():
+            raise ConfigurationError(
+                f"The claims hook returned {', '.join(sorted(taken))}; leave these to the service."
+            )
+        scope = more.pop("scope", None)
+        if not isinstance(scope, str | None):
+            raise ConfigurationError("The claims hook returned a scope that is no string.")
+        scopes = tuple(dict.fromkeys((scope or "").split()))
+        if not all(map(is_scope_token, scopes)):
+            raise ConfigurationError("The claims hook returned a scope that RFC 6749 has not.")
+        return more, scopes
+
+    def _issued(
+        self,
+        claims: dict[str, Any],
+        scopes: tuple[str, ...],
+        lifetime: int,
+        audience: str | Sequence[str],
+    ) -> Issued:
+        scope = {"scope": " ".join(scopes)} if scopes else {}
+        token = create_access_token(
+            claims | scope,
+            timedelta(seconds=lifetime),
+            keys=self._keys,
+            issuer=self._issuer,
+            audience=audience,
+            clock=self._clock,
+        )
+        return Issued(token, lifetime, scopes)
+
+    def _use(self, users: UserRepository) -> None:
+        self._users = users
+        # One for each set of audiences, so that it is a verifier which compares them.
+        self._verifiers = {audiences: self._verifier(audiences) for audiences in self._audiences}
 
     def _verifier(self, audiences: frozenset[str]) -> LocalVerifier:
         return LocalVerifier(

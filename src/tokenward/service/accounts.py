@@ -1,69 +1,195 @@
-"""New accounts: who may have one, and under which password."""
+"""Accounts: the part of `AuthService` for people who open one and look after it themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+import logging
+from typing import TYPE_CHECKING
 
 from tokenward._audit import audit
-from tokenward.errors import ConfigurationError, InvalidRequest, RegistrationClosed
-from tokenward.schemas import MIN_PASSWORD_CHARACTERS, PublicUser, RegisterRequest, read_members
+from tokenward._log import OncePerMinute
+from tokenward.errors import InvalidCredentials, RegistrationClosed
+from tokenward.schemas import (
+    ForgotPasswordRequest,
+    LoginRequest,
+    PublicUser,
+    RegisterRequest,
+    read_members,
+)
+from tokenward.service.base import Base
+from tokenward.service.policy import presented
 
 if TYPE_CHECKING:
-    from tokenward.protocols import Clock
-    from tokenward.repositories import UserRepository
+    from tokenward.schemas import User
+    from tokenward.service.one_time import Purpose
+
+_logger = logging.getLogger("tokenward.service")
+_seldom = OncePerMinute(_logger)
 
 
-class Accounts:
-    """The rules for new accounts.
+class Accounts(Base):
+    """Registration, passwords, e-mail addresses."""
 
-    Args:
-        password_min_length: Characters of a new password, at least 6.
-        registration: Whether people may register themselves.
-        clock: Returns seconds since the epoch.
+    def register_user(self, request: RegisterRequest, *, peer: str | None = None) -> PublicUser:
+        """Register somebody who asks for it; with ``deliver``, their address is to be verified.
 
-    Raises:
-        ConfigurationError: An argument cannot be what was meant.
-    """
+        Args:
+            request: The new account.
+            peer: The address of whoever asks, for the throttle and the audit trail.
 
-    def __init__(
-        self, *, password_min_length: int, registration: Literal["closed", "open"], clock: Clock
-    ) -> None:
-        if type(password_min_length) is not int or password_min_length < MIN_PASSWORD_CHARACTERS:
-            raise ConfigurationError(
-                f"password_min_length is a number of at least {MIN_PASSWORD_CHARACTERS}."
-            )
-        if registration not in ("closed", "open"):
-            raise ConfigurationError(f"registration is 'closed' or 'open', not {registration!r}.")
-        self._password_min_length = password_min_length
-        self._registration = registration
-        self._clock = clock
-
-    def register(
-        self, users: UserRepository, request: RegisterRequest, *, peer: str | None
-    ) -> PublicUser:
-        """Add somebody who asks for it; see `AuthService.register_user`."""
-        if self._registration != "open":
+        Raises:
+            RegistrationClosed: People may not register themselves.
+            InvalidRequest: The password is not what this service wants.
+            UserAlreadyExists: The username or the e-mail address is taken.
+            TooManyAttempts: The throttle does not look at this one.
+            AuthServiceUnavailable: The store or the hashing is busy or down.
+        """
+        if self.registration != "open":
             raise RegistrationClosed("registration is 'closed'; an operator can add the user")
-        self._check_password(request.password)
-        user = users.create(request)
-        audit("user_registered", self._clock(), subject=user.id, username=user.username, peer=peer)
+        self._policy.check(request.password, field="password")
+        attempt = self._attempts.begin("register", request.username, peer)
+        user = self._users.create(request)
+        attempt.succeeded()
+        audit("user_registered", self.clock(), subject=user.id, username=user.username, peer=peer)
+        if self.deliver is not None:
+            self._send_soon("verify_email", user.id)
         return user
 
-    def create(
-        self,
-        users: UserRepository,
-        members: dict[str, str],
-        *,
-        roles: Iterable[str],
-        email_verified: bool,
-    ) -> PublicUser:
-        """Add somebody by an operator's word; see `AuthService.create_user`."""
-        request = read_members(RegisterRequest, members)
-        self._check_password(request.password)
-        return users.create(request, roles=roles, email_verified=email_verified)
+    def change_password(
+        self, token: str, current: str, new: str, *, peer: str | None = None
+    ) -> None:
+        """Exchange a user's password for another; every token and session of theirs ends.
 
-    def _check_password(self, password: str) -> None:
-        if len(password) < self._password_min_length:
-            text = f"must have at least {self._password_min_length} characters"
-            raise InvalidRequest({"password": text})
+        Args:
+            token: An access token of theirs.
+            current: Their password of now.
+            new: Their next one.
+            peer: The address of whoever asks, for the throttle and the audit trail.
+
+        Raises:
+            InvalidToken: The token is refused.
+            InvalidRequest: One of the two is no password, or ``new`` is not what this service wants
+                (field ``new_password``).
+            InvalidCredentials: ``current`` is wrong.
+            TooManyAttempts: The throttle does not look at this one.
+            AuthServiceUnavailable: The store or the hashing is busy or down.
+        """
+        principal, user = self._bearer(token)
+        presented(current, field="current_password")
+        self._policy.check(new, field="new_password")
+        attempt = self._attempts.begin("password", user.username, peer)
+        credentials = LoginRequest(username=user.username, password=current)
+        verified = self._users.verify_credentials(credentials)
+        if verified is None or verified.id != principal.subject:
+            raise InvalidCredentials
+        attempt.succeeded()
+        self._replace_password(user, new)
+        self._access.forget(token)
+        self._say_changed(user, how="changed", peer=peer)
+
+    def forgot_password(self, email: str, *, peer: str | None = None) -> None:
+        """Have ``deliver`` send the way to a new password, if an active user has this address.
+
+        Whether anybody has it is told by nothing, the time it takes included: the look-up and what
+        follows wait for a thread of their own. Somebody without a password gets none: an operator
+        decided that no password opens the account.
+
+        Args:
+            email: The address.
+            peer: The address of whoever asks, for the throttle and the audit trail.
+
+        Raises:
+            InvalidRequest: It is no address.
+            TooManyAttempts: The throttle does not look at this one.
+        """
+        address = read_members(ForgotPasswordRequest, {"email": email}).email
+        # Never forgiven: each may send a message to somebody who has not asked for it.
+        self._attempts.begin("forgot", address, peer)
+        if self.deliver is None:
+            _seldom.log(logging.WARNING, ("deliver",), "without `deliver` no password is reset")
+            return
+
+        def look_up_and_send() -> None:
+            user = self._users.get_by_email(address)
+            if user is not None and user.is_active and user.hashed_password is not None:
+                who = {"subject": user.id, "username": user.username}
+                audit("password_reset_asked", self.clock(), **who, peer=peer)
+                self._send("reset_password", user)
+
+        self._delivery.submit("a password reset", look_up_and_send)
+
+    def reset_password(self, token: str, new_password: str, *, peer: str | None = None) -> None:
+        """Set a password by a one-time token; every token and session of the user ends.
+
+        The token was sent to the user's address and is bound to it, so the address is theirs from
+        then on, as if they had used a token of `verify_email`.
+
+        Args:
+            token: What ``deliver`` was given for ``reset_password``, at most an hour ago.
+            new_password: The next password.
+            peer: The address of whoever asks, for the throttle and the audit trail.
+
+        Raises:
+            InvalidRequest: The password is not what this service wants, and the token stays good;
+                or the token is not valid any more (reason ``one_time_token``).
+            TooManyAttempts: The throttle does not look at this one.
+            AuthServiceUnavailable: A store or the hashing is busy or down; the token stays good.
+        """
+        self._policy.check(new_password, field="new_password")
+        attempt = self._attempts.begin("one_time", None, peer)
+
+        def change(user: User) -> None:
+            # First, because the token is good for nothing once the password is another.
+            if not user.email_verified:
+                self._verify_address(user, peer=peer)
+            self._replace_password(user.public(), new_password)
+            self._say_changed(user.public(), how="reset", peer=peer)
+
+        self._one_time.use(token, "reset_password", self._users, change)
+        attempt.succeeded()
+
+    def verify_email(self, token: str, *, peer: str | None = None) -> None:
+        """Take it as shown that an address is its user's, by a one-time token that was sent there.
+
+        Args:
+            token: What ``deliver`` was given for ``verify_email``, at most a day ago.
+            peer: The address of whoever asks, for the throttle and the audit trail.
+
+        Raises:
+            InvalidRequest: The token is not valid any more (reason ``one_time_token``): the address
+                has changed, for instance.
+            TooManyAttempts: The throttle does not look at this one.
+            AuthServiceUnavailable: The store is busy or down; the token stays good.
+        """
+        attempt = self._attempts.begin("one_time", None, peer)
+
+        def verify(user: User) -> None:
+            self._verify_address(user, peer=peer)
+
+        self._one_time.use(token, "verify_email", self._users, verify)
+        attempt.succeeded()
+
+    def _replace_password(self, user: PublicUser, password: str | None) -> None:
+        # Raising `token_version`, this ends every token; what follows only tidies up.
+        self._users.set_password(user.username, password)
+        self.tokens.end_all(user.id)
+
+    def _say_changed(self, user: PublicUser, *, how: str, peer: str | None = None) -> None:
+        who = {"subject": user.id, "username": user.username}
+        audit("password_changed", self.clock(), **who, how=how, peer=peer)
+
+    def _verify_address(self, user: User, *, peer: str | None) -> None:
+        self._users.set_email_verified(user.username, verified=True)
+        who = {"subject": user.id, "username": user.username}
+        audit("email_verified", self.clock(), **who, peer=peer)
+
+    def _send_soon(self, purpose: Purpose, user_id: str) -> None:
+        def look_up_and_send() -> None:
+            user = self._users.get_by_id(user_id)
+            if user is not None:
+                self._send(purpose, user)
+
+        self._delivery.submit("an e-mail verification", look_up_and_send)
+
+    def _send(self, purpose: Purpose, user: User) -> None:
+        if self.deliver is not None and user.is_active and user.email is not None:
+            self.deliver(purpose, user, self._one_time.make(purpose, user))

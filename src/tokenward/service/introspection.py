@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from tokenward.errors import AuthError, AuthServiceUnavailable
 from tokenward.principal import thaw
 from tokenward.schemas import IntrospectResponse
+from tokenward.service.families import goes_on
 
 if TYPE_CHECKING:
+    from tokenward.clients import Client
     from tokenward.principal import Principal
+    from tokenward.repositories import Family
+    from tokenward.schemas import User
     from tokenward.service.access_tokens import AccessTokens
 
 
@@ -51,4 +55,30 @@ def answer_for(principal: Principal) -> IntrospectResponse:
         sid=sid if isinstance(sid, str) else None,
         email=principal.email,
         email_verified=principal.email_verified,
+    )
+
+
+def state_of_refresh_token(
+    family: Family,
+    user: User | None,
+    *,
+    is_current: bool,
+    client: Client,
+    issuer: str,
+) -> IntrospectResponse:
+    """Return the state of a refresh token; see `AuthService.introspect_token`."""
+    is_good = is_current and goes_on(family, user) and family.client_id == client.client_id
+    if user is None or not is_good:
+        return IntrospectResponse(active=False)
+    return IntrospectResponse(
+        active=True,
+        scope=" ".join(family.scopes) or None,
+        client_id=family.client_id,
+        username=user.username,
+        token_type="refresh_token",  # noqa: S106 - a token type, not a secret
+        exp=family.expires_at,
+        iat=family.used_at,
+        sub=family.subject,
+        iss=issuer,
+        sid=family.id,
     )

@@ -42,7 +42,8 @@ def create_access_token(
 
     Args:
         data: The claims: ``sub``, a non-empty string, and what else the token should say.
-            ``exp``, ``iat``, ``iss``, ``aud`` and ``jti`` are made here.
+            ``exp``, ``iat``, ``iss``, ``aud`` and ``jti`` are made here. ``sid`` is the id of a
+            session: while it is not one that goes on, `LocalVerifier` refuses the token.
         expires_delta: How long it is good; 900 seconds by default.
         keys: Whose current key signs.
         issuer: ``iss``; ``None``: none.

@@ -51,15 +51,20 @@ class LocalVerifier:
     """Verifies tokens that we issued ourselves; thread-safe.
 
     That a signature is good is remembered for as long as the key is in the ring. Everything else
-    is looked at every time: the times, whether the token was revoked, and whether the user is
-    there, active and not past this token (``ver``). Each is one indexed query.
+    is looked at every time: the times; whether the token was revoked or its session (``sid``) does
+    not go on; and whether the user is there, active and not past this token (``ver``). The second
+    and the third are one indexed query each.
+
+    A token whose ``sub`` is its ``client_id`` is a program's own (RFC 9068, section 2.2) and has no
+    user. Nothing else makes it one: what a token says of itself beside these two may be what a
+    user chose, such as a name.
 
     Args:
         keys: The ring that signs.
         issuer: See `ClaimsPolicy`; ``None`` accepts any.
         audience: See `ClaimsPolicy`; ``None`` accepts any.
         users: Who there is; ``None``: the user is not looked up.
-        tokens: What was revoked; ``None``: revocation is not looked up.
+        tokens: What was revoked or ended; ``None``: neither is looked up.
         leeway: See `ClaimsPolicy`.
         roles_claim: See `ClaimsPolicy`; for tokens without a user row. Others have the row's roles.
         check: See `ClaimsPolicy`.
@@ -106,15 +111,17 @@ class LocalVerifier:
             live: Makes no difference: the stores are always asked.
 
         Raises:
-            TokenRevoked: It was revoked, or the user's tokens were.
+            TokenRevoked: It was revoked, its session has ended, or the user's tokens have.
             UserNotFound: The user is gone or not active.
             InvalidToken: It is refused for another reason.
             AuthServiceUnavailable: A store cannot be asked.
         """
         del live
         principal = self._checked(token)
-        if self._tokens is not None and _ask(self._tokens.is_revoked, principal.claims["jti"]):
-            raise TokenRevoked("the token's jti was revoked")
+        if self._tokens is not None:
+            jti, sid = principal.claims["jti"], principal.claims.get("sid")
+            if _ask(self._tokens.is_over, jti, sid if isinstance(sid, str) else None):
+                raise TokenRevoked("the token was revoked, or its session has ended")
         if self._users is None or principal.kind != "user":
             return principal
         user = _ask(self._users.get_by_id, principal.subject)
@@ -145,6 +152,8 @@ class LocalVerifier:
             hint = "jti is not a string"
             raise InvalidClaim("jti", "a string", claims["jti"], hint, reason="malformed")
         principal = self._policy.principal(claims, issuer=self.issuer)
+        is_own = principal.subject == claims.get("client_id")
+        principal = replace(principal, kind="client" if is_own else "user")
         ends = (principal.expires_at or 0) + self._policy.leeway
         return Entry(_Verified(key_set, principal), stored=started, ends=ends)
 
@@ -173,9 +182,9 @@ def _for_user(principal: Principal, user: User) -> Principal:
     )
 
 
-def _ask(question: Callable[[str], T], about: str) -> T:
+def _ask(question: Callable[..., T], *about: str | None) -> T:
     try:
-        return question(about)
+        return question(*about)
     except AuthError:
         raise
     except Exception as error:  # noqa: BLE001 - a store of your own may raise anything

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from configurations import HMAC_SECRET, SECRET
+from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from tokenward.config import Settings, build_authenticator
+from tokenward.config import Settings, build_authenticator, build_service
 from tokenward.config.settings import (
     BasicAuthSection,
     BearerAuthSection,
@@ -30,7 +31,13 @@ from tokenward.config.settings import (
     SharedCacheSection,
     SharedSecretEntry,
 )
-from tokenward.config.settings.service import ClientSection, KeysSection, PasswordSection
+from tokenward.config.settings.service import (
+    ClientSection,
+    KeyFilesSection,
+    KeysSection,
+    PasswordSection,
+)
+from tokenward.config.settings.throttle import ThrottleSection
 
 TEXT = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
 COMMON = {"type", "source", "ambient"}
@@ -53,7 +60,9 @@ TABLES = {
     "`pages`": [PagesSection],
     "`service`": [ServiceSection],
     "`service.keys`": [KeysSection],
+    "`service.keys.files`": [KeyFilesSection],
     "`service.password`": [PasswordSection],
+    "`service.throttle`": [ThrottleSection],
     "`service.clients`": [ClientSection],
     "`django`": [DjangoSection],
     "`django.login`": [LoginSection],
@@ -91,6 +100,8 @@ def test_the_defaults_are_those_of_the_settings(heading):
         assert (default == "must be written") == field.is_required(), name
         if default.startswith("`"):
             value = field.get_default(call_default_factory=True)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
             shown = {"True": True, "False": False}.get(default.strip("`"))
             if shown is None:
                 shown = tomllib.loads(f"x = {default.strip('`')}")["x"]
@@ -126,6 +137,9 @@ def _annotations(section=Settings, seen=None):
 
 
 MODULE = """
+def deliver(purpose, user, token):
+    raise NotImplementedError
+
 class PartnerVerifier:
     def verify(self, token, /, *, live=False):
         raise NotImplementedError
@@ -138,7 +152,7 @@ def make_verifier(url, timeout):
 @pytest.fixture
 def surroundings(monkeypatch, tmp_path):
     """Put secrets and modules where the examples look for them; return where the files are."""
-    for name in ("cache", "old"):
+    for name in ("cache", "keys", "old"):
         (tmp_path / name).write_text(HMAC_SECRET * 2)
         (tmp_path / name).chmod(0o600)
     (tmp_path / "myapp").mkdir()
@@ -147,6 +161,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("AS_SECRET", SECRET)
     monkeypatch.setenv("OLD_SECRET", HMAC_SECRET)
     monkeypatch.setenv("CACHE_URL", "redis://cache.example/0")
+    monkeypatch.setenv("STORE_URL", "memory://")
     yield tmp_path
     for name in [name for name in sys.modules if name.partition(".")[0] == "myapp"]:
         del sys.modules[name]
@@ -169,8 +184,11 @@ def test_every_example_is_a_configuration(surroundings, language, text):
         mapping = names["TOKENWARD"]
     # What is built here once is built for the whole process.
     mapping.pop("on_event", None)
-    made = build_authenticator(Settings.model_validate(mapping))
-    assert made.credentials
+    settings = Settings.model_validate(mapping)
+    if settings.service is None:
+        assert build_authenticator(settings).credentials
+    else:
+        assert build_service(settings).clients
 
 
 def test_the_first_example_is_the_whole_of_it(surroundings):

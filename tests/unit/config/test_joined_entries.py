@@ -97,7 +97,7 @@ def test_each_token_goes_to_its_issuer(server, read):
     (credential,) = build_authenticator(settings, service=ours).credentials
     joined = credential.verifier
     user = ours.register_user(
-        RegisterRequest(username="ada", email="ada@example.org", password="123456")
+        RegisterRequest(username="ada", email="ada@example.org", password="lantern-9")
     )
     own = create_access_token(
         {"sub": user.id, "ver": 0}, keys=ours.keys, issuer=ISSUER, audience="orders"

@@ -96,7 +96,7 @@ def test_the_service_is_given_it(watching):
     """A login is told."""
     ours = build_service(parsed(service=service(), on_event="watching_shop:record"))
     with pytest.raises(InvalidCredentials):
-        ours.login_user(LoginRequest(username="nobody", password="123456"))
+        ours.login_user(LoginRequest(username="nobody", password="lantern-9"))
     assert [("login", ISSUER)] == [(event.kind, event.verifier) for event in seen()]
 
 

@@ -251,6 +251,20 @@ def logging_in(issuer):
 # --- store, keys, cleanup -----------------------------------------------------------------------
 
 
+def test_keys_are_rotated_and_the_store_is_carried_elsewhere(run, store, mapping, tmp_path):
+    """As by the command line."""
+    assert 1 == run("tokenward_keys", "rotate")[0]
+    assert run("tokenward_keys", "rotate", "--force")[1].startswith("Signs now: ")
+    assert (0, "Removed: 0\n", "") == run("tokenward_keys", "prune")
+    backup, moved = tmp_path / "backup.db", f"sqlite:///{tmp_path}/moved.db"
+    assert 0 == run("tokenward_store", "backup", str(backup))[0]
+    status, out, err = run("tokenward_store", "copy", f"sqlite:///{backup}", moved)
+    assert (0, 6, "") == (status, out.count("equal  "), err)
+    listed = run("tokenward_keys", "list")[1]
+    mapping["service"]["store"] = moved
+    assert listed == run("tokenward_keys", "list")[1]
+
+
 def test_store_init_makes_store_and_keys_once(run, mapping, tmp_path):
     """For its owner only; again, nothing is changed."""
     status, out, err = run("tokenward_store", "init")
@@ -318,7 +332,9 @@ def test_roles_activity_and_password_are_changed(run, alice, caplog):
         )
         assert 0 == changed[0]
     audited = [json.loads(r.getMessage()) for r in caplog.records if r.name == "tokenward.audit"]
-    assert ["role_changed", "user_disabled", "password_changed"] == [li["event"] for li in audited]
+    assert ["role_changed", "user_disabled", "user_enabled", "password_changed"] == [
+        line["event"] for line in audited
+    ]
     assert "another one 9" not in caplog.text
     if alice == "model":
         user = get_user_model().objects.get(username="alice")

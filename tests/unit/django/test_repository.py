@@ -116,16 +116,16 @@ def service(users, clock):
     )
 
 
-def register(users, username="alice", email=None, password="secret1", **more):
+def register(users, username="alice", email=None, password="orchid-7", **more):
     email = email or f"{username}@example.com"
     return users.create(RegisterRequest(username=username, email=email, password=password), **more)
 
 
-def login(users, username="alice", password="secret1"):
+def login(users, username="alice", password="orchid-7"):
     return users.verify_credentials(LoginRequest(username=username, password=password))
 
 
-def old_row(username, password="secret1", **more):
+def old_row(username, password="orchid-7", **more):
     """A row as a project has it from before: no account, and a hash that Django made."""
     row = User(username=username, password=make_password(password, hasher="md5"), **more)
     return User.objects.bulk_create([row])[0]
@@ -145,7 +145,7 @@ def test_a_registration_makes_a_user_of_the_project(users):
     assert (row.email, row.is_active, row.is_staff) == ("Alice@example.com", True, False)
     assert row.date_joined == MOMENT
     assert row.password.startswith("tokenward$$tw1$2b$04$")
-    assert authenticate(None, username="Alice", password="secret1") == row
+    assert authenticate(None, username="Alice", password="orchid-7") == row
     account = row.tokenward_account
     assert account.id == created.id != str(row.pk)
     assert (account.roles, account.is_active, account.token_version) == (["editor"], True, 0)
@@ -211,7 +211,7 @@ def test_a_registration_that_the_projects_own_code_stops_leaves_nothing(users):
 )
 def test_the_projects_own_validators_hold(users, username, email, field):
     """What the admin would refuse to save is not registered; the input is not repeated."""
-    request = RegisterRequest.model_construct(username=username, email=email, password="secret1")
+    request = RegisterRequest.model_construct(username=username, email=email, password="orchid-7")
     with pytest.raises(InvalidRequest) as caught:
         users.create(request)
     assert caught.value.fields == {field: "is not one that this site accepts"}
@@ -363,7 +363,7 @@ def test_the_hash_from_before_is_renewed_at_login(users):
     row.refresh_from_db()
     assert row.password.startswith("tokenward$$tw1$2b$04$")
     assert version_of(users, "bob") == 0
-    assert authenticate(None, username="bob", password="secret1") == row
+    assert authenticate(None, username="bob", password="orchid-7") == row
     assert login(users, "bob")
 
 
@@ -375,7 +375,7 @@ def test_the_hash_from_before_stays_where_django_could_not_read_another(users, p
     assert row.password == User.objects.get().password
     register(users)
     assert User.objects.get(username="alice").password.startswith("md5$")
-    assert authenticate(None, username="alice", password="secret1")
+    assert authenticate(None, username="alice", password="orchid-7")
     assert login(users)
 
 
@@ -396,7 +396,7 @@ def test_who_was_there_before_is_refused_like_everybody(users, failure):
     if failure == "unusable":
         row.set_unusable_password()
         row.save()
-    assert login(users, "bob", "wrong" if failure == "wrong" else "secret1") is None
+    assert login(users, "bob", "wrong" if failure == "wrong" else "orchid-7") is None
 
 
 def test_adoption_of_everybody(users):
@@ -471,7 +471,7 @@ def test_no_address_is_shared(users):
 
 @pytest.fixture
 def admin(client):
-    client.force_login(User.objects.create_superuser("root", password="secret1"))
+    client.force_login(User.objects.create_superuser("root", password="orchid-7"))
     return client
 
 
@@ -642,7 +642,7 @@ def in_a_proxy(row):
         pytest.param(in_the_orm(username="Alice", email="ALICE@example.com"), 0, id="case"),
         pytest.param(in_the_orm(last_login=MOMENT), 0, id="last_login"),
         pytest.param(lambda row: row.save(update_fields=["last_login"]), 0, id="only last_login"),
-        pytest.param(lambda row: row.check_password("secret1"), 0, id="checked, up to date"),
+        pytest.param(lambda row: row.check_password("orchid-7"), 0, id="checked, up to date"),
         pytest.param(in_the_orm(is_active=False), 1, id="is_active"),
         pytest.param(new_password, 1, id="set_password"),
         pytest.param(
@@ -721,11 +721,11 @@ def test_a_hash_that_django_renews_at_a_login_ends_no_token(users, project):
     row = User.objects.get()
     assert row.password.startswith("md5$")
     project.PASSWORD_HASHERS = [OURS, MD5]
-    assert authenticate(None, username="alice", password="secret1") == row
+    assert authenticate(None, username="alice", password="orchid-7") == row
     row.refresh_from_db()
     assert row.password.startswith("tokenward$")
     assert users.get_by_id(created.id).token_version == 0
-    assert authenticate(None, username="alice", password="secret1") == row
+    assert authenticate(None, username="alice", password="orchid-7") == row
     new_password(row, update_fields=["password"])
     assert users.get_by_id(created.id).token_version == 1
 
@@ -751,9 +751,9 @@ def test_a_renewed_hash_does_not_undo_a_password_that_no_signal_told_of(users):
     created = register(users)
     before = users.get_by_id(created.id)
     User.objects.update(password=make_password("another1"))
-    assert users.replace_hash(before, users.hasher.hash("secret1")) is False
+    assert users.replace_hash(before, users.hasher.hash("orchid-7")) is False
     assert login(users, password="another1").token_version == 1
-    assert login(users, password="secret1") is None
+    assert login(users, password="orchid-7") is None
 
 
 def test_a_renaming_that_no_signal_told_of_is_followed(users):
@@ -855,7 +855,7 @@ def test_without_our_table_the_project_saves_its_users(users):
 def test_a_fixture_is_loaded_as_it_is(users):
     """Loading rows writes nothing beside them; they are adopted when they are asked for."""
     register(users)
-    row = User(pk=99, username="carol", password=make_password("secret1"))
+    row = User(pk=99, username="carol", password=make_password("orchid-7"))
     row.save_base(raw=True)
     assert Account.objects.count() == 1
     assert login(users, "carol")
@@ -895,8 +895,8 @@ def test_every_error_of_a_database_is_an_outage(kind):
         (OperationalError("database is locked"), "database is locked"),
         (DataError("value too long for secret1"), "DataError"),
         (IntegrityError("Key (x)=(secret1)"), "IntegrityError"),
-        (DatabaseError("secret1"), "DatabaseError"),
-        (transaction.TransactionManagementError("secret1"), "transaction"),
+        (DatabaseError("orchid-7"), "DatabaseError"),
+        (transaction.TransactionManagementError("orchid-7"), "transaction"),
     ],
 )
 def test_an_outage_says_what_to_do(error, advice):
@@ -904,7 +904,7 @@ def test_an_outage_says_what_to_do(error, advice):
     with pytest.raises(AuthServiceUnavailable) as caught, translated_errors():
         raise error
     assert advice in caught.value.hint
-    assert "secret1" not in caught.value.hint
+    assert "orchid-7" not in caught.value.hint
 
 
 @pytest.fixture
@@ -1001,10 +1001,10 @@ def test_within_a_transaction_a_refusal_breaks_nothing(users):
 def test_the_service_works_on_the_projects_users(service):
     """Register, log in, be asked about, change, log out: nothing knows where users are kept."""
     created = service.register_user(
-        RegisterRequest(username="Alice", email="alice@example.com", password="secret1")
+        RegisterRequest(username="Alice", email="alice@example.com", password="orchid-7")
     )
     service.users.set_roles("alice", ["editor"])
-    token = service.login_user(LoginRequest(username="ALICE", password="secret1")).access_token
+    token = service.login_user(LoginRequest(username="ALICE", password="orchid-7")).access_token
     assert service.get_logged_in_user(token) == created.model_copy(update={"roles": ("editor",)})
     assert type(service.get_logged_in_user(token)) is PublicUser
     answer = service.introspect_token(token)
@@ -1032,8 +1032,8 @@ def test_the_service_works_on_the_projects_users(service):
 )
 def test_a_token_ends_with_what_it_vouches_for(service, change):
     """At the issuer at once, whoever made the change."""
-    service.create_user("alice", email="alice@example.com", password="secret1")
-    token = service.login_user(LoginRequest(username="alice", password="secret1")).access_token
+    service.create_user("alice", email="alice@example.com", password="orchid-7")
+    token = service.login_user(LoginRequest(username="alice", password="orchid-7")).access_token
     assert service.get_logged_in_user(token).username == "alice"
     change(service.users, User.objects.get())
     with pytest.raises(InvalidToken):
@@ -1043,9 +1043,9 @@ def test_a_token_ends_with_what_it_vouches_for(service, change):
 
 def test_a_token_outlives_what_it_does_not_vouch_for(service):
     """A login at the admin, a corrected address, a new first name."""
-    service.create_user("alice", email="alice@example.com", password="secret1")
-    token = service.login_user(LoginRequest(username="alice", password="secret1")).access_token
-    authenticate(None, username="alice", password="secret1")
+    service.create_user("alice", email="alice@example.com", password="orchid-7")
+    token = service.login_user(LoginRequest(username="alice", password="orchid-7")).access_token
+    authenticate(None, username="alice", password="orchid-7")
     in_the_orm(first_name="Alice", email="a@example.com", last_login=MOMENT)(User.objects.get())
     assert service.get_logged_in_user(token).email == "a@example.com"
 
@@ -1129,10 +1129,10 @@ Model = get_user_model()
 said = {}
 
 def register(username, email):
-    return users.create(RegisterRequest(username=username, email=email, password="secret1"))
+    return users.create(RegisterRequest(username=username, email=email, password="orchid-7"))
 
 def login(username):
-    return users.verify_credentials(LoginRequest(username=username, password="secret1"))
+    return users.verify_credentials(LoginRequest(username=username, password="orchid-7"))
 
 def error(ask, *arguments):
     try:
@@ -1258,7 +1258,7 @@ def test_a_column_that_nobody_fills_is_named_and_not_called_taken(tmp_path):
         from django.contrib.auth.hashers import make_password
         users = DjangoUserRepository(bcrypt_cost=4)
         said["refused"] = error(register, "alice", "alice@example.com")
-        row = Model(username="Bob", password=make_password("secret1"), born=date(2000, 1, 1))
+        row = Model(username="Bob", password=make_password("orchid-7"), born=date(2000, 1, 1))
         row.save()
         said["bob"] = login("Bob").username
         said["taken"] = error(register, "Bob", "bob@example.com")[0]

@@ -143,6 +143,19 @@ def test_store_keys_and_cleanup(store, run, mapping):
     assert (0, "Forgotten: 1\n") == run("store", "cleanup")
 
 
+def test_keys_are_rotated_and_the_store_is_carried_elsewhere(alice, run, mapping, tmp_path):
+    """As by the command line."""
+    assert 1 == run("keys", "rotate")[0]
+    assert run("keys", "rotate", "--force")[1].startswith("Signs now: ")
+    assert (0, "Removed: 0\n") == run("keys", "prune")
+    backup, moved = tmp_path / "backup.db", f"sqlite:///{tmp_path}/moved.db"
+    assert 0 == run("store", "backup", str(backup))[0]
+    status, said = run("store", "copy", f"sqlite:///{backup}", moved)
+    assert (0, 6) == (status, said.count("equal  "))
+    mapping["service"]["store"] = moved
+    assert run("users", "list")[1].startswith("alice\t")
+
+
 def test_check_finds_secrets_in_the_mapping(store, run, mapping):
     """Exit 0; the secret is not shown."""
     mapping["service"]["clients"] = [{"client_id": "orders", "client_secret": SECRET}]

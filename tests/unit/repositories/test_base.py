@@ -6,7 +6,7 @@ import bcrypt
 import pytest
 
 from tokenward.errors import ConfigurationError
-from tokenward.repositories import TokenRepository, UserRepository
+from tokenward.repositories import CounterRepository, TokenRepository, UserRepository
 from tokenward.schemas import LoginRequest, User
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -65,8 +65,39 @@ def test_a_repository_of_ones_own_is_told_what_it_lacks():
     assert answer["access_token"] == "token for alice"
 
 
-@pytest.mark.parametrize("contract", [UserRepository, TokenRepository])
+@pytest.mark.parametrize("contract", [UserRepository, TokenRepository, CounterRepository])
 def test_a_repository_that_leaves_something_out_cannot_be_made(contract):
     """A missing method shows at start-up and not at the first request that needs it."""
     with pytest.raises(TypeError, match="abstract"):
         type("Partial", (contract,), {})()
+
+
+class OwnTokens(TokenRepository):
+    """What somebody writes who keeps tokens elsewhere: the contract's methods and nothing else."""
+
+    def is_revoked(self, jti):
+        return jti == "revoked"
+
+    def family_active(self, family_id):
+        return family_id == "active"
+
+    def revoke(self, *arguments):
+        raise AssertionError
+
+    start_family = find_family = rotate = end_family = end_all = families = revoke
+    use_once = put_one_time = take_one_time = purge_expired = revoke
+
+
+@pytest.mark.parametrize(
+    ("jti", "sid", "over"),
+    [
+        ("good", None, False),
+        ("good", "active", False),
+        ("good", "ended", True),
+        ("revoked", None, True),
+        ("revoked", "active", True),
+    ],
+)
+def test_a_repository_of_ones_own_knows_what_is_over(jti, sid, over):
+    """One query for both is offered to a store, not demanded."""
+    assert OwnTokens().is_over(jti, sid) is over

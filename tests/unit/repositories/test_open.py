@@ -10,9 +10,11 @@ from tokenward.errors import ConfigurationError
 from tokenward.repositories import (
     MemoryUserRepository,
     Repositories,
+    SQLiteCounterRepository,
     SQLiteKeyRepository,
     SQLiteTokenRepository,
     SQLiteUserRepository,
+    check_store_url,
     open_repositories,
 )
 
@@ -48,7 +50,9 @@ def test_sqlite_repositories_share_one_file(tmp_path):
     assert isinstance(repositories.users, SQLiteUserRepository)
     assert isinstance(repositories.tokens, SQLiteTokenRepository)
     assert isinstance(repositories.keys, SQLiteKeyRepository)
+    assert isinstance(repositories.counters, SQLiteCounterRepository)
     assert repositories.users.store is repositories.tokens.store is repositories.keys.store
+    assert repositories.counters.store is repositories.store is repositories.users.store
     repositories.tokens.revoke("a", 1)
     repositories.close()
     again = SQLiteTokenRepository(tmp_path / "store.db", create=False)
@@ -76,13 +80,17 @@ def test_memory_repositories_are_new_each_time():
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/store.db"])
-def test_cost_and_clock_reach_the_users(tmp_path, url):
-    """What the configuration says is what the repository does."""
+def test_cost_and_clock_reach_what_needs_them(tmp_path, url):
+    """What the configuration says is what the repositories do."""
     repositories = open_repositories(
         url.format(tmp_path), bcrypt_cost=5, clock=lambda: 1_700_000_000.9
     )
     assert repositories.users.hasher.cost == 5
     assert repositories.users._now() == 1_700_000_000
+    assert repositories.tokens.use_once("a", 1_700_000_000) is True
+    assert repositories.tokens.use_once("a", 1_700_000_001) is True
+    assert repositories.tokens.use_once("a", 1_700_000_001) is False
+    repositories.close()
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,10 @@ def test_cost_and_clock_reach_the_users(tmp_path, url):
         "memory",
         "memory:",
         "memory://x",
+        "mongodb",
+        "mongodb:/host/db",
+        "mongodb+tls://host/db",
+        "MongoDB://host/db",
         "postgresql://host/db",
         None,
         5,
@@ -132,6 +144,68 @@ def test_a_password_in_a_url_is_in_no_message():
     assert "mysql" in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "host/tokenward",
+        "host:27017/tokenward",
+        "a.example:1,b.example:2,[::1]:3/auth-db_2?replicaSet=rs0&w=majority",
+        "root:p%2Fw%40%3A@host/tokenward?authSource=admin",
+        f"host/{'x' * 63}",
+    ],
+)
+def test_a_url_of_a_mongodb_database_is_taken_apart(scheme, rest):
+    """The driver gets it as it stands; nothing is asked of a server for that."""
+    assert check_store_url(f"{scheme}://{rest}") == (scheme, rest)
+
+
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("", "names no server"),
+        ("/tokenward", "names no server"),
+        ("root:hunter2@host", "names no database"),
+        ("root:hunter2@host/", "names no database"),
+        ("root:hunter2@host/?authSource=admin", "names no database"),
+        ("root:hunter2@host?authSource=admin", "names no database"),
+        ("root:hun/ter2@host/tokenward", "does not end in the name of a database"),
+        ("host/token.ward", "does not end in the name of a database"),
+        ("host/token ward", "does not end in the name of a database"),
+        ("host/token%20ward", "does not end in the name of a database"),
+        ("host/tokenward/", "does not end in the name of a database"),
+        ("host/$db", "does not end in the name of a database"),
+        ("host/tokenward\n", "does not end in the name of a database"),
+        (f"host/{'x' * 64}", "does not end in the name of a database"),
+    ],
+)
+def test_a_url_without_a_mongodb_database_is_a_configuration_error(scheme, rest, words):
+    """The message says how one is written, and shows nothing that may be a password."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        open_repositories(f"{scheme}://{rest}")
+    message = str(caught.value)
+    assert message.startswith(f"{scheme}://… ")
+    assert message.endswith(".")
+    assert "ter2" not in message
+    assert "hun" not in message
+
+
+def test_a_mongodb_store_without_its_driver_says_what_to_install():
+    """The driver is an extra; who uses SQLite does without."""
+    program = (
+        "import sys; sys.modules['pymongo'] = None\n"
+        "from tokenward.errors import ConfigurationError\n"
+        "from tokenward.repositories import open_repositories\n"
+        "try: open_repositories('mongodb://root:hunter2@127.0.0.1:1/db')\n"
+        "except ConfigurationError as error: print(error, error.__cause__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert done.stdout == "A MongoDB store needs pymongo: install tokenward[mongo]. None\n"
+
+
 def test_a_cost_out_of_bounds_leaves_no_file(tmp_path):
     """What is wrong in the configuration is found before anything is made."""
     with pytest.raises(ConfigurationError, match="cost"):
@@ -150,8 +224,10 @@ def test_repositories_can_be_put_together_by_hand():
 def test_the_public_names_are_there_and_no_others():
     """`__all__` is what the documentation lists."""
     for name in tokenward.repositories.__all__:
-        assert getattr(tokenward.repositories, name).__name__ == name
-    assert sorted(tokenward.repositories.__all__) == tokenward.repositories.__all__
+        found = getattr(tokenward.repositories, name)
+        assert name.isupper() or found.__name__ == name
+    names = tokenward.repositories.__all__
+    assert sorted(names, key=lambda name: (not name.isupper(), name)) == names
     for name in ("SQLiteNothing", "Memory", "nothing"):
         with pytest.raises(AttributeError, match=name):
             getattr(tokenward.repositories, name)

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenward.commands.demo.mail import DELIVER
 from tokenward.errors import ConfigurationError
 
 FLASK_CLIENT = "example-flask"
@@ -25,6 +26,7 @@ issuer = {issuer}
 audience = "{audience}"
 store = {store}
 registration = "open"  # the demo's choice, so that you can register; the default is "closed"
+deliver = "{deliver}"  # prints what would be sent by mail
 keys = {{ secrets = [{{ file = {keys_secret} }}] }}
 
 [[service.clients]]
@@ -98,6 +100,7 @@ def write(folder: Path, issuer: str) -> Files:
             store=_quoted(f"sqlite:///{files.store}"),
             keys_secret=_quoted(files.keys_secret),
             audience=AUDIENCE,
+            deliver=DELIVER,
             flask_client=FLASK_CLIENT,
             flask_secret=_quoted(flask_secret),
             django_client=DJANGO_CLIENT,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tokenward.commands import store, users
 from tokenward.commands.demo import files
+from tokenward.commands.demo.mail import Mailbox
 from tokenward.commands.demo.processes import HOST, Process
 from tokenward.config import Settings
 from tokenward.errors import ConfigurationError
@@ -18,25 +19,33 @@ AUTH_PORT, FLASK_PORT, DJANGO_PORT = PORTS = (8000, 8001, 8002)
 ADMIN = "demo"
 EDITOR = "editor"
 PASSWORD = "demo-password"  # noqa: S105 - printed on purpose, for a service on this machine only
+NEW_PASSWORD = "another-demo-password"  # noqa: S105 - the same
 
+_AUTH_LOG = "auth-service"
 _PEOPLE = {ADMIN: ["admin"], EDITOR: ["editor"]}
 _FLASK = Path("examples", "example_flask", "app.py")
 _DJANGO = Path("examples", "example_django", "app.py")
-_NEEDED = ("flask", "django", "waitress")
+_NEEDED = ("flask", "django", "waitress", "limits")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs, in the order in which they start."""
+    """The programs, in the order in which they start, and what was written for them."""
 
     auth: Process
     flask: Process
     django: Process
+    files: files.Files
 
     @property
     def all(self) -> tuple[Process, ...]:
         """Each of them."""
         return self.auth, self.flask, self.django
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where the auth service's mail goes."""
+        return Mailbox(self.files.log(_AUTH_LOG))
 
 
 def clone() -> Path:
@@ -81,7 +90,7 @@ def prepare(root: Path, folder: Path, ports: Sequence[int]) -> Programs:
             ["tokenward", "serve", "--config", str(written.config), "--bind", auth_bind],
             bind=auth_bind,
             health="/health/ready",
-            log=written.log("auth-service"),
+            log=written.log(_AUTH_LOG),
         ),
         Process(
             "the Flask application",
@@ -106,6 +115,7 @@ def prepare(root: Path, folder: Path, ports: Sequence[int]) -> Programs:
                 "DATA_FOLDER": str(folder),
             },
         ),
+        written,
     )
 
 

@@ -11,22 +11,25 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from tokenward.commands.demo.files import DJANGO_CLIENT, FLASK_CLIENT
 from tokenward.commands.demo.processes import PortTaken, Process, free_ports
 from tokenward.commands.demo.programs import (
     ADMIN,
     EDITOR,
+    NEW_PASSWORD,
     PASSWORD,
     PORTS,
     Programs,
     clone,
     prepare,
 )
-from tokenward.commands.demo.tour import Outcome, Tour
+from tokenward.commands.demo.tour import Tour
 from tokenward.commands.demo.visit import visit, visit_admin
 from tokenward.errors import AuthServiceUnavailable
 
 if TYPE_CHECKING:
     from tokenward.commands import Output
+    from tokenward.commands.demo.step import Outcome
 
 FOLDER = ".demo"
 
@@ -58,7 +61,7 @@ def run(output: Output, *, check: bool = False, folder: Path | None = None) -> b
             running = ",\n".join(map(str, programs.all))
             output.say(f"Running {running}.\n")
             _show(programs, folder, output)
-            _watch(*programs.all)
+            _watch(programs, output)
     except KeyboardInterrupt:
         if check:
             raise
@@ -91,19 +94,29 @@ def _started(root: Path, folder: Path, output: Output) -> Iterator[Programs]:
 
 
 def _tour(programs: Programs, app: Process) -> Tour:
-    # A name of its own each time: the store, and who registered, outlive the demo.
-    return Tour(programs.auth.url, app.url, f"ada-{secrets.token_hex(3)}", PASSWORD)
+    client_id = FLASK_CLIENT if app is programs.flask else DJANGO_CLIENT
+    return Tour(
+        programs.auth.url,
+        app.url,
+        # A name of its own each time: the store, and who registered, outlive the demo.
+        f"ada-{secrets.token_hex(3)}",
+        PASSWORD,
+        NEW_PASSWORD,
+        client_id,
+        programs.files.client_secret(client_id),
+        programs.mailbox,
+    )
 
 
 def _everything(programs: Programs) -> Iterator[Outcome]:
     """Make every round trip; each user is one that the round trip before it has registered."""
     for name, app in (("Flask", programs.flask), ("Django", programs.django)):
         tour = _tour(programs, app)
-        for outcomes in (tour.check(), visit(app.url, tour.username, PASSWORD)):
+        for outcomes in (tour.check(), visit(app.url, tour.username, NEW_PASSWORD)):
             for outcome in outcomes:
                 yield outcome.of(name)
-    for name in (ADMIN, tour.username):
-        yield from visit_admin(programs.django.url, name, PASSWORD, opens=name == ADMIN)
+    for name, password in ((ADMIN, PASSWORD), (tour.username, NEW_PASSWORD)):
+        yield from visit_admin(programs.django.url, name, password, opens=name == ADMIN)
 
 
 def _say(output: Output, outcomes: Iterable[Outcome]) -> bool:
@@ -125,21 +138,25 @@ Open these in a browser:
 
 Sign in as {ADMIN} (role admin) or {EDITOR} (role editor), with the password {PASSWORD}.
 
-Or paste these into another terminal, in this order:
+Or paste these into another terminal, into bash, in this order:
 """)
     for number, (comment, line) in enumerate(_tour(programs, programs.flask).lines(), 1):
         output.say(f"# {number}. {comment}\n{line}\n")
     output.say(f"""\
 The same with {programs.django.url} asks Django. {ADMIN}'s role opens /api/admin of both.
-Everything is kept in {folder}: remove it to start anew.
+What the service sends by mail is printed here. Everything is kept in {folder}: remove it to start
+anew.
 Ctrl-C stops all three.""")
 
 
-def _watch(*processes: Process) -> NoReturn:
-    """Wait for an interrupt; raise `AuthServiceUnavailable` when a process ends by itself."""
+def _watch(programs: Programs, output: Output) -> NoReturn:
+    """Pass the mail on; raise `AuthServiceUnavailable` when a program ends by itself."""
+    mailbox = programs.mailbox
     while True:
-        for process in processes:
+        for process in programs.all:
             process.check_alive()
+        for line in mailbox.new():
+            output.say(line)
         time.sleep(_WATCH_SECONDS)
 
 

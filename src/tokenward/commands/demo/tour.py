@@ -3,153 +3,158 @@
 from __future__ import annotations
 
 import http.client
-import json
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenward.commands.demo.step import Outcome, Step
+
+if TYPE_CHECKING:
+    from tokenward.commands.demo.mail import Mailbox
 
 REALM = "example"
 
-_JSON = "Content-Type: application/json"
-_BEARER = '"Authorization: Bearer $TOKEN"'
-TIMEOUT = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One request, and what must come back.
-
-    Attributes:
-        title: What it is, as the imperative.
-        method: Its method.
-        url: Where it goes.
-        status: The status that must come back.
-        body: Its JSON body.
-        bears_token: Whether it carries the token of the login.
-        challenge: What ``WWW-Authenticate`` must hold.
-        says: What the body of the answer must hold.
-    """
-
-    title: str
-    method: str
-    url: str
-    status: int
-    body: Mapping[str, str] | None = None
-    bears_token: bool = False
-    challenge: str = ""
-    says: str = ""
-
-    @property
-    def expected(self) -> str:
-        """What must come back, for a person."""
-        return f"{self.status} and {self.challenge}" if self.challenge else str(self.status)
-
-    def curl(self, *options: str) -> str:
-        """Return the request as a command, with options that say what to show."""
-        words = ["curl", "-sS", *(options or ("-i", "-w", r"'\n'"))]
-        if self.method != "GET":
-            words += ["-X", self.method]
-        words.append(self.url)
-        if self.bears_token:
-            words += ["-H", _BEARER]
-        if self.body is not None:
-            words += ["-H", shlex.quote(_JSON), "-d", shlex.quote(json.dumps(self.body))]
-        return " ".join(words)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a step went: its title, what had to come back, whether it did, and what came."""
-
-    title: str
-    expected: str
-    passed: bool
-    got: str
-
-    def of(self, application: str) -> Outcome:
-        """Return the same, saying which application it is about."""
-        return replace(self, title=f"{application}, {self.title}")
+_RESET = "reset_password"
+_INVALID = 'error="invalid_token"'
+_TOKEN = {"TOKEN": "access_token"}
+_TOKENS = {**_TOKEN, "REFRESH": "refresh_token"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tour:
-    """The round trip between an auth service and what it protects."""
+    """The round trip between an auth service and what it protects.
+
+    Attributes:
+        auth: The URL of the service.
+        app: The URL of the application.
+        username: Somebody who is new.
+        password: Theirs, at first.
+        new_password: Theirs, in the end.
+        client_id: The application, as the service knows it.
+        secret: The file of the secret that it proves it with.
+        mailbox: Where the service's mail goes.
+    """
 
     auth: str
     app: str
     username: str
     password: str
+    new_password: str
+    client_id: str
+    secret: Path
+    mailbox: Mailbox
+
+    @property
+    def email(self) -> str:
+        """Their address."""
+        return f"{self.username}@example.com"
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The requests, in order."""
         account = {"username": self.username, "password": self.password}
-        new = {**account, "email": f"{self.username}@example.com"}
-        profile = f"{self.app}/api/profile"
+        renewed = {**account, "password": self.new_password}
+        new = {**account, "email": self.email}
+        refresh = {"refresh_token": "$REFRESH"}
+        reset = {"token": "$MAIL", "new_password": self.new_password}
+        profile, name = f"{self.app}/api/profile", self.username
+
+        def asks(path: str) -> tuple[str, str]:
+            return "POST", f"{self.auth}{path}"
+
+        def calls(title: str, status: int, says: str = "", challenge: str = "") -> Step:
+            return Step(
+                title, "GET", profile, status, bears_token=True, says=says, challenge=challenge
+            )
+
         return (
-            Step("register", "POST", f"{self.auth}/register", 201, new, says=self.username),
-            Step("log in", "POST", f"{self.auth}/login", 200, account, says="access_token"),
-            Step("call with the token", "GET", profile, 200, bears_token=True, says=self.username),
+            Step("register", *asks("/register"), 201, new, says=name),
+            Step("log in", *asks("/login"), 200, account, keeps=_TOKENS),
+            calls("call with the token", 200, name),
             Step("call without", "GET", profile, 401, challenge=f'Bearer realm="{REALM}"'),
-            Step("log out", "POST", f"{self.auth}/logout", 200, bears_token=True),
+            Step("refresh", *asks("/refresh"), 200, refresh, keeps=_TOKENS),
+            calls("call with the new token", 200, name),
+            Step("log out", *asks("/logout"), 200, bears_token=True),
+            calls("call again", 401, challenge=_INVALID),
             Step(
-                "call again",
-                "GET",
-                profile,
-                401,
-                bears_token=True,
-                challenge='error="invalid_token"',
+                "log in by the application",
+                *asks("/login"),
+                200,
+                account,
+                as_client=True,
+                keeps=_TOKEN,
             ),
+            Step("revoke", *asks("/revoke"), 200, form={"token": "$TOKEN"}, as_client=True),
+            calls("call with the revoked token", 401, challenge=_INVALID),
+            Step("forget the password", *asks("/password/forgot"), 204, {"email": self.email}),
+            Step("reset the password", *asks("/password/reset"), 204, reset),
+            Step("log in with the old password", *asks("/login"), 401, account),
+            Step("log in with the new one", *asks("/login"), 200, renewed, keeps=_TOKENS),
         )
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return what a person can paste into a shell, each with a comment before it."""
-        register, login, call, call_bare, logout, call_again = self.steps
-        keep = r"""sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p'"""
+        """Return what a person can paste into bash, each with a comment before it."""
+        steps = {step.title: step for step in self.steps}
+        client = f'"{self.client_id}:$(cat {shlex.quote(str(self.secret))})"'
+        call_again, call_revoked = steps["call again"], steps["call with the revoked token"]
+        refresh, call_new = steps["refresh"], steps["call with the new token"]
+        by_client, revoke = steps["log in by the application"], steps["revoke"]
+        line = f"s/^{self.mailbox.line(self.email, _RESET)}//p"
+        mail = f"sed -n {shlex.quote(line)} {shlex.quote(str(self.mailbox.log))} | tail -n 1"
         return [
-            ("Register: 201", register.curl()),
-            ("Log in; the token is kept in TOKEN", f"TOKEN=$({login.curl('-f')} | {keep})"),
-            ("Call what is protected: 200", call.curl()),
-            ("The same without a token: 401, and WWW-Authenticate says how", call_bare.curl()),
+            ("Register: 201", steps["register"].curl()),
+            ("Log in; the tokens are kept in TOKEN and REFRESH", steps["log in"].keeping()),
+            ("Call what is protected: 200", steps["call with the token"].curl()),
+            (
+                "The same without a token: 401, and WWW-Authenticate says how",
+                steps["call without"].curl(),
+            ),
+            (
+                "Exchange the refresh token for new ones, and call: 200",
+                f"{refresh.keeping()}; {call_new.curl()}",
+            ),
             (
                 "Log out: 200; the token is good no more: 401",
-                f"{logout.curl()}; {call_again.curl()}",
+                f"{steps['log out'].curl()}; {call_again.curl()}",
+            ),
+            (
+                "Log in by the application, which then revokes the token: 200, and 401",
+                (
+                    f"{by_client.keeping(client=client)}; {revoke.curl(client=client)}; "
+                    f"{call_revoked.curl()}"
+                ),
+            ),
+            (
+                "Forget the password: 204; the one-time token comes by mail, which is printed here",
+                steps["forget the password"].curl(),
+            ),
+            (
+                "Choose another: 204, and log in with it: 200",
+                (
+                    f'until MAIL=$({mail}); [ -n "$MAIL" ]; do sleep 0.1; done; '
+                    f"{steps['reset the password'].curl()}; "
+                    f"{steps['log in with the new one'].curl()}"
+                ),
             ),
         ]
 
     def check(self) -> Iterator[Outcome]:
         """Make every request and judge what comes back; the first that fails is the last."""
-        token = ""
+        kept: dict[str, str] = {}
+        client = (self.client_id, self.secret.read_text("utf-8").strip())
         for step in self.steps:
             try:
-                status, challenge, body = _send(step, token)
+                answer = step.make(kept, client)
             except (OSError, http.client.HTTPException) as error:
-                yield Outcome(step.title, step.expected, passed=False, got=type(error).__name__)
+                got = type(error).__name__
+                yield Outcome(step.title, step.expected, passed=False, got=got)
                 return
-            passed = status == step.status and step.challenge in challenge and step.says in body
-            if passed and not step.bears_token and step.challenge:
-                passed = "error=" not in challenge
-            got = f"{status} and {challenge}" if challenge else str(status)
-            yield Outcome(step.title, step.expected, passed, got)
-            if not passed:
+            outcome = step.judge(answer)
+            yield outcome
+            if not outcome.passed:
                 return
-            if step.says == "access_token":
-                token = str(json.loads(body)["access_token"])
-
-
-def _send(step: Step, token: str) -> tuple[int, str, str]:
-    parts = urlsplit(step.url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
-    headers = {"Authorization": f"Bearer {token}"} if step.bears_token else {}
-    body = None
-    if step.body is not None:
-        headers["Content-Type"] = "application/json"
-        body = json.dumps(step.body)
-    try:
-        connection.request(step.method, parts.path, body, headers)
-        response = connection.getresponse()
-        text = response.read().decode("utf-8", "replace")
-        return response.status, response.headers.get("WWW-Authenticate", ""), text
-    finally:
-        connection.close()
+            kept |= step.kept_of(answer)
+            if step.title == "forget the password":
+                kept["MAIL"] = self.mailbox.wait_for(self.email, _RESET)

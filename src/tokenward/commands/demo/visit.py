@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
-from tokenward.commands.demo.tour import TIMEOUT, Outcome
+from tokenward.commands.demo.step import TIMEOUT, Outcome
 
 PROFILE = "/profile"
 SIGN_IN = "/sign-in"

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from tokenward._http import is_loopback
 from tokenward.commands.doctor.finding import Finding
-from tokenward.config.build import open_store, sealer_of
-from tokenward.errors import AuthServiceUnavailable, ConfigurationError, InvalidToken
-from tokenward.keys import KeyRing
+from tokenward.commands.doctor.store import of_store
+from tokenward.errors import AuthServiceUnavailable, InvalidToken
 from tokenward.service_client import AuthServiceClient
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from tokenward.repositories import UserRepository
 
 _LOW_COST = 10
+_LONG = 3_600
+"""Seconds from which on an access token outlives what was decided about its user."""
 
 
 def of_service(section: ServiceSection, people: UserRepository | None) -> Iterator[Finding]:
@@ -33,46 +34,60 @@ def of_service(section: ServiceSection, people: UserRepository | None) -> Iterat
     if section.password.bcrypt_cost < _LOW_COST:
         advice = f"{section.password.bcrypt_cost} is quick to guess through; write 12, or more"
         yield Finding("warn", "service.password.bcrypt_cost", advice)
+    yield from _of_sessions(section)
+    yield from _of_clients(section)
+    yield from _of_proxies(section)
+    yield from of_store(section, people)
+
+
+def _of_sessions(section: ServiceSection) -> Iterator[Finding]:
+    if (
+        section.refresh_token_lifetime
+        and 0 < section.session_lifetime < section.access_token_lifetime
+    ):
+        advice = "shorter than access_token_lifetime: a session ends before its first token"
+        yield Finding("warn", "service.session_lifetime", advice)
+    if section.access_token_lifetime > _LONG:
+        advice = (
+            f"{section.access_token_lifetime} s: a server that checks signatures takes a token for "
+            "as long, whatever happens to the user; write 900, and let clients refresh"
+        )
+        yield Finding("warn", "service.access_token_lifetime", advice)
+    if section.deliver is None and section.registration == "open":
+        advice = (
+            "nobody can prove an address or reset a password; write MODULE:NAME of a function of "
+            "(purpose, user, token) that sends mail"
+        )
+        yield Finding("warn", "service.deliver", advice)
+
+
+def _of_clients(section: ServiceSection) -> Iterator[Finding]:
     if not section.clients:
         advice = "none, so nobody can introspect; add a client for each program that verifies"
         yield Finding("warn", "service.clients", advice)
-    yield from _store(section, people)
+    for at, client in enumerate(section.clients):
+        setting = f"service.clients[{at}]"
+        own_tokens = "client_credentials" in client.grants
+        useless = [name for name in ("scopes", "token_audiences") if getattr(client, name)]
+        if useless and not own_tokens:
+            advice = 'it gets no tokens of its own; write grants = "client_credentials", or none'
+            yield Finding("warn", f"{setting}.{useless[0]}", advice)
+        if "refresh_token" in client.grants and not section.refresh_token_lifetime:
+            advice = "no refresh token is handed out: service.refresh_token_lifetime is 0"
+            yield Finding("warn", f"{setting}.grants", advice)
 
 
-def _store(section: ServiceSection, people: UserRepository | None) -> Iterator[Finding]:
-    setting = "service.store"
-    if section.store.startswith("memory:"):
-        advice = "users and keys end with the process; write sqlite:///FILE to keep them"
+def _of_proxies(section: ServiceSection) -> Iterator[Finding]:
+    setting = "service.trusted_proxies"
+    if any(proxy.endswith("/0") for proxy in section.trusted_proxies):
+        advice = "is everybody, who may then say what their address is; write the proxy's address"
+        yield Finding("FAIL", setting, advice)
+    elif section.throttle and not section.trusted_proxies and not is_loopback(section.issuer):
+        advice = (
+            "none: behind a proxy that speaks TLS every login comes from the proxy's address, and "
+            "one crowd is throttled for another; write that address"
+        )
         yield Finding("warn", setting, advice)
-        return
-    try:
-        repositories = open_store(section, create=False)
-    except ConfigurationError as error:
-        yield Finding("FAIL", setting, str(error))
-        return
-    except AuthServiceUnavailable as error:
-        yield Finding("FAIL", setting, error.hint, outage=True)
-        return
-    try:
-        repositories.ping()
-        users = (repositories.users if people is None else people).count()
-        yield Finding("ok", setting, f"opens, and only its owner can; users: {users}")
-        keys = KeyRing.load(repositories.keys, sealer=sealer_of(section))
-        kid = keys.current.kid or ""
-        plain = not all(stored.is_sealed for stored in repositories.keys.load()[1])
-        sealed = "unsealed, in a file for its owner only" if plain else "sealed"
-        found = f"signs as {kid}, {len(keys.kids())} published, {sealed}"
-        if plain and section.keys.secrets:
-            advice = f"{found}; the secrets seal the keys that are made from now on"
-            yield Finding("warn", "service.keys.secrets", advice)
-        else:
-            yield Finding("ok", "service.keys", found)
-    except ConfigurationError as error:
-        yield Finding("FAIL", "service.keys", str(error))
-    except AuthServiceUnavailable as error:
-        yield Finding("FAIL", setting, error.hint, outage=True)
-    finally:
-        repositories.close()
 
 
 def of_login(section: LoginSection) -> Finding:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tokenward._log import shown
+from tokenward.commands import copying, explain, keys, setup, store, tokens, users
 from tokenward.commands import doctor as doctors
-from tokenward.commands import explain, keys, setup, store, tokens, users
 from tokenward.commands.homes import Home
 from tokenward.commands.line.ending import DONE, REFUSED, UNAVAILABLE
+from tokenward.commands.line.progress import Bar
 from tokenward.commands.line.terminal import Terminal
 from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
 from tokenward.passwords import DEFAULT_COST
@@ -132,6 +133,21 @@ def keys_list(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
     return DONE
 
 
+def keys_rotate(arguments: Namespace, terminal: Terminal, home: Home) -> int:
+    """Have the next key sign, and publish a new next one."""
+    settings = home.settings()
+    force, compromised = arguments.force, arguments.compromised
+    kid = keys.rotate(settings, force=force, compromised=compromised)
+    terminal.say(f"Signs now: {kid}")
+    return DONE
+
+
+def keys_prune(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
+    """Remove retired keys whose last token has expired."""
+    terminal.say(f"Removed: {keys.prune(home.settings())}")
+    return DONE
+
+
 def store_init(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
     """Make the store and its first signing keys; what is there stays."""
     if store.init(home.settings()):
@@ -142,9 +158,33 @@ def store_init(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
 
 
 def store_cleanup(_arguments: Namespace, terminal: Terminal, home: Home) -> int:
-    """Forget revocations of tokens that have expired."""
+    """Forget what has expired: revocations, sessions, one-time tokens, counters."""
     terminal.say(f"Forgotten: {store.cleanup(home.settings())}")
     return DONE
+
+
+def store_backup(arguments: Namespace, terminal: Terminal, home: Home) -> int:
+    """Write a copy of the store to a new file, while the service goes on."""
+    store.backup(home.settings(), arguments.file)
+    terminal.say(f"Wrote {arguments.file}; its owner alone can read it.")
+    return DONE
+
+
+def store_copy(arguments: Namespace, terminal: Terminal, _home: Home) -> int:
+    """Copy a whole store into an empty one; interrupted, the same line goes on."""
+    with Bar(terminal) as bar:
+        compared = copying.copy(arguments.source, arguments.target, on_progress=bar.show)
+    for one in compared:
+        word = "equal " if one.equal else "DIFFER"
+        counts = f"copied {one.copied}, at FROM {one.source}, at TO {one.target}"
+        terminal.say(f"{word} {one.kind}: {counts}, digest {one.digest}")
+    if all(one.equal for one in compared):
+        return DONE
+    terminal.note(
+        "The two stores are not equal: something wrote to one of them. TO is no copy. Stop every"
+        " service on FROM, remove TO, and start again."
+    )
+    return REFUSED
 
 
 def token_issue(arguments: Namespace, terminal: Terminal, home: Home) -> int:

@@ -83,10 +83,36 @@ def keys(commands: Any, *, configured: Configured) -> None:
     """Add what can be done with the signing keys."""
     configured(command(commands, "list", actions.keys_list))
 
+    rotate = command(commands, "rotate", actions.keys_rotate)
+    how = rotate.add_mutually_exclusive_group()
+    how.add_argument(
+        "--force", action="store_true", help="although the next key was published just now"
+    )
+    how.add_argument(
+        "--compromised",
+        action="store_true",
+        help="somebody else has the current key: publish it no more, end the tokens it signed",
+    )
+    configured(rotate)
 
-def store_init(commands: Any, *, configured: Configured) -> None:
-    """Add the command that makes the store."""
+    configured(command(commands, "prune", actions.keys_prune))
+
+
+def store(commands: Any, *, configured: Configured) -> None:
+    """Add what makes the store, and carries it elsewhere."""
     configured(command(commands, "init", actions.store_init))
+
+    backup = command(commands, "backup", actions.store_backup)
+    backup.add_argument("file", metavar="FILE", help="one that is not there yet")
+    configured(backup)
+
+    copy = command(commands, "copy", actions.store_copy, usage="%(prog)s [-h] FROM TO")
+    for name, metavar, text in (
+        ("source", "FROM", "the URL of a store that nothing writes to meanwhile, or env:NAME"),
+        ("target", "TO", "the URL of a store that holds nothing else, or env:NAME"),
+    ):
+        copy.add_argument(name, metavar=metavar, help=text)
+    configured(copy)
 
 
 def store_cleanup(commands: Any, *, configured: Configured) -> None:
@@ -99,9 +125,9 @@ def groups(commands: Any, *, configured: Configured) -> None:
     users(group(commands, "users", "the people in the store"), configured=configured)
     keys(group(commands, "keys", "the keys that sign tokens"), configured=configured)
 
-    store = group(commands, "store", "where users, revocations and signing keys are kept")
-    store_init(store, configured=configured)
-    store_cleanup(store, configured=configured)
+    of_store = group(commands, "store", "where users, sessions and signing keys are kept")
+    store(of_store, configured=configured)
+    store_cleanup(of_store, configured=configured)
 
     token = group(commands, "token", "access tokens")
     issue = command(token, "issue", actions.token_issue)

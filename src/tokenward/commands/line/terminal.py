@@ -40,6 +40,17 @@ class Terminal:
         """Write a line to standard error."""
         self._err.write(f"{text}\n")
 
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether standard error is where somebody sees it being drawn on."""
+        isatty = getattr(self._err, "isatty", None)
+        return bool(isatty is not None and isatty())
+
+    def draw(self, text: str, /) -> None:
+        """Write to standard error as it stands, at once and without a line end."""
+        self._err.write(text)
+        self._err.flush()
+
     def read_token(self) -> str:
         """Return the token on standard input, without white space around it."""
         if sys.stdin.isatty():

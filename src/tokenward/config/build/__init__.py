@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tokenward.config.build.asked import client_auth_of
 from tokenward.config.build.authenticator import build_authenticator
-from tokenward.config.build.service import build_service, initialize_store, open_store, sealer_of
+from tokenward.config.build.service import build_service, service_on, throttle_of
 from tokenward.config.build.shared import Shared, build_shared, redis_of
+from tokenward.config.build.store import initialize_store, open_keys, open_store, sealer_of
 from tokenward.config.build.verifiers import build_verifier
 
 __all__ = [
@@ -16,7 +17,10 @@ __all__ = [
     "build_verifier",
     "client_auth_of",
     "initialize_store",
+    "open_keys",
     "open_store",
     "redis_of",
     "sealer_of",
+    "service_on",
+    "throttle_of",
 ]

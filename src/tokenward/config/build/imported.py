@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import isclass, iscoroutinefunction, signature
 from operator import attrgetter
 from typing import Any
 
@@ -29,4 +30,34 @@ def imported(path: str, *, setting: str, advice: str) -> Any:
         why = why or type(error).__name__
         msg = f"{setting}: {path!r} cannot be imported ({why}); {advice}"
     # Out here, so that nothing the module raised is shown along with it.
+    raise ConfigurationError(msg)
+
+
+def imported_function(path: str | None, setting: str, arguments: tuple[str, ...]) -> Any:
+    """Return the function that ``path`` names; ``None`` names none.
+
+    Args:
+        path: As in `imported`.
+        setting: As in `imported`.
+        arguments: The names of what it is called with.
+
+    Raises:
+        ConfigurationError: It cannot be imported, or not be called with so many arguments.
+    """
+    if path is None:
+        return None
+    advice = f"write MODULE:NAME of a function of ({', '.join(arguments)})"
+    found = imported(path, setting=setting, advice=advice)
+    if not callable(found) or isclass(found) or iscoroutinefunction(found):
+        kind = "a class" if isclass(found) else "async" if callable(found) else "no function"
+        msg = f"{setting}: {path!r} is {kind}; {advice}"
+        raise ConfigurationError(msg)
+    try:
+        signature(found).bind(*arguments)
+    except TypeError:
+        msg = f"{setting}: {path!r} cannot be called with ({', '.join(arguments)}); {advice}"
+    except ValueError:
+        return found  # some built-in callables have no signature
+    else:
+        return found
     raise ConfigurationError(msg)

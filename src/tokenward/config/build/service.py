@@ -1,22 +1,22 @@
-"""The auth service, and the store that it stands on."""
+"""The auth service."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenward._seal import Sealer
 from tokenward.clients import Client
+from tokenward.config.build.imported import imported_function
 from tokenward.config.build.shared import Shared, build_shared
+from tokenward.config.build.store import open_keys, open_store, required_section
+from tokenward.config.settings.fields import plain
 from tokenward.errors import ConfigurationError
-from tokenward.keys import KeyRing
-from tokenward.repositories import open_repositories
 from tokenward.service import AuthService
 
 if TYPE_CHECKING:
     from tokenward.config.settings import ServiceSection, Settings
+    from tokenward.config.settings.service import ClientSection
     from tokenward.repositories import Repositories, TokenRepository, UserRepository
-
-_SEAL_PURPOSE = "signing keys"
+    from tokenward.throttle import LoginThrottle
 
 
 def build_service(
@@ -38,73 +38,97 @@ def build_service(
         ConfigurationError: There is no ``service`` section; the store is missing, unusable or
             without keys (``tokenward store init`` makes both); or as in `build_shared`.
     """
-    section = _service_section(settings)
-    shared = build_shared(settings) if shared is None else shared
+    section = required_section(settings)
     repositories = open_store(section, create=False)
-    sealer = sealer_of(section)
-    if section.store.startswith("memory:"):
-        keys = KeyRing.create(repositories.keys, section.keys.algorithm, sealer=sealer)
-    else:
-        keys = KeyRing.load(repositories.keys, sealer=sealer)
+    try:
+        return service_on(repositories, settings, users=users, tokens=tokens, shared=shared)
+    except BaseException:
+        repositories.close()
+        raise
+
+
+def service_on(
+    repositories: Repositories,
+    settings: Settings,
+    *,
+    users: UserRepository | None = None,
+    tokens: TokenRepository | None = None,
+    shared: Shared | None = None,
+) -> AuthService:
+    """Return the auth service that ``settings.service`` describes, on a store that is open.
+
+    Args:
+        repositories: The store; whoever opened it closes it.
+        settings: The parsed configuration.
+        users: Instead of the store's.
+        tokens: Instead of the store's.
+        shared: As in `build_service`.
+
+    Raises:
+        ConfigurationError: As in `build_service`.
+    """
+    section = required_section(settings)
+    shared = build_shared(settings) if shared is None else shared
     return AuthService(
         repositories.users if users is None else users,
-        keys=keys,
+        keys=open_keys(section, repositories),
         tokens=repositories.tokens if tokens is None else tokens,
         issuer=section.issuer,
         audience=section.audience,
-        clients=[
-            Client(
-                client_id=client.client_id,
-                client_secret=client.client_secret.get_secret_value(),
-                scopes=frozenset(client.scopes),
-                grants=frozenset(client.grants),
-                audiences=frozenset(client.audiences) or None,
-                access_token_lifetime=client.access_token_lifetime,
-            )
-            for client in section.clients
-        ],
+        clients=[_client(at, client) for at, client in enumerate(section.clients)],
         access_token_lifetime=section.access_token_lifetime,
+        refresh_token_lifetime=section.refresh_token_lifetime,
+        session_lifetime=section.session_lifetime,
         password_min_length=section.password.min_length,
+        common_passwords=section.password.common,
         registration=section.registration,
+        throttle=throttle_of(section, repositories),
+        trusted_proxies=section.trusted_proxies,
         shared_cache=shared.shared_cache,
         revocation_bus=shared.revocation_bus,
         on_event=shared.on_event,
+        deliver=imported_function(section.deliver, "service.deliver", ("purpose", "user", "token")),
+        claims=imported_function(section.claims, "service.claims", ("user",)),
     )
 
 
-def initialize_store(settings: Settings) -> bool:
-    """Make the store and its first signing keys; tell whether anything had to be made.
+def _client(at: int, section: ClientSection) -> Client:
+    secret = section.client_secret
+    try:
+        return Client(
+            client_id=section.client_id,
+            client_secret=None if secret is None else secret.get_secret_value(),
+            jwks=plain(section.jwks),
+            scopes=frozenset(section.scopes),
+            grants=frozenset(section.grants),
+            audiences=frozenset(section.audiences) or None,
+            token_audiences=frozenset(section.token_audiences) or None,
+            access_token_lifetime=section.access_token_lifetime,
+        )
+    except ConfigurationError as error:
+        msg = f"service.clients[{at}]: {error}"
+    raise ConfigurationError(msg)
+
+
+def throttle_of(section: ServiceSection, repositories: Repositories) -> LoginThrottle | None:
+    """Return what bounds the attempts at logins, or ``None`` where that was turned off.
 
     Raises:
-        ConfigurationError: There is no ``service`` section, or the store cannot be made.
+        ConfigurationError: The extra ``throttle`` is not installed, or the storage is none.
     """
-    section = _service_section(settings)
-    repositories = open_store(section, create=True)
-    try:
-        _version, stored = repositories.keys.load()
-        if stored:
-            KeyRing.load(repositories.keys, sealer=sealer_of(section))
-            return False
-        KeyRing.create(repositories.keys, section.keys.algorithm, sealer=sealer_of(section))
-        return True
-    finally:
-        repositories.close()
-
-
-def open_store(section: ServiceSection, *, create: bool) -> Repositories:
-    """Open the store that the section names."""
-    return open_repositories(section.store, create=create, bcrypt_cost=section.password.bcrypt_cost)
-
-
-def sealer_of(section: ServiceSection) -> Sealer | None:
-    """Return what seals the section's keys at rest, or ``None`` where no secret is configured."""
-    if not section.keys.secrets:
+    if section.throttle is None:
         return None
-    return Sealer([s.get_secret_value() for s in section.keys.secrets], _SEAL_PURPOSE)
+    # What a service without a throttle can do without.
+    from tokenward.throttle import LoginThrottle  # noqa: PLC0415
 
-
-def _service_section(settings: Settings) -> ServiceSection:
-    if settings.service is None:
-        msg = "The configuration has no section 'service'; it names issuer, audience and store."
-        raise ConfigurationError(msg)
-    return settings.service
+    try:
+        return LoginThrottle.open(
+            section.throttle.storage.get_secret_value(),
+            counters=repositories.counters,
+            per_name_and_address=section.throttle.per_name_and_address,
+            per_address=section.throttle.per_address,
+            per_name=section.throttle.per_name,
+        )
+    except ConfigurationError as error:
+        msg = f"service.throttle: {error}"
+    raise ConfigurationError(msg)

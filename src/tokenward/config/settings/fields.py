@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -127,7 +128,8 @@ def _check_mode(path: str, what: str) -> None:
         raise ValueError(msg)
 
 
-def _none_in_toml(value: Any) -> Any:
+def none_in_toml(value: Any) -> Any:
+    """Return ``None`` for false, which is how TOML writes it."""
     # TOML has no null; false is no name, so nothing is turned off by accident.
     return None if value is False else value
 
@@ -170,13 +172,20 @@ class SecretURLStr(SecretStr):
     @property
     def hides_something(self) -> bool:
         """Whether it does."""
-        return "@" in self.get_secret_value()
+        return "@" in self.get_secret_value() and not self.startswith("sqlite:")
+
+    def startswith(self, scheme: str) -> bool:
+        """Whether it is of this kind, which is no secret."""
+        return self.get_secret_value().startswith(scheme)
 
 
 SecretURL = Annotated[SecretURLStr, BeforeValidator(_read_secret)]
 """A `Secret` that is worth hiding only if there is a password in it."""
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_list_of_one)]
+LIST_OF_ONE = BeforeValidator(_list_of_one)
+"""Takes one string where several may stand."""
+
+Names = Annotated[tuple[str, ...], LIST_OF_ONE]
 """A string, or a sequence of strings."""
 
 SomeNames = Annotated[
@@ -184,13 +193,25 @@ SomeNames = Annotated[
 ]
 """A string, or a sequence of at least one."""
 
-Audience = Annotated[SomeNames | None, BeforeValidator(_none_in_toml)]
+Audience = Annotated[SomeNames | None, BeforeValidator(none_in_toml)]
 """A string, a sequence of strings, or ``None`` written out (in TOML: ``false``)."""
 
-WrittenIssuer = Annotated[
-    Annotated[str, Field(min_length=1)] | None, BeforeValidator(_none_in_toml)
-]
+WrittenIssuer = Annotated[Annotated[str, Field(min_length=1)] | None, BeforeValidator(none_in_toml)]
 """Whose tokens are taken; ``None`` written out (in TOML: ``false``): anybody's."""
+
+dotted = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*").fullmatch
+"""Matches ``MODULE:NAME``; the name may be a dotted path."""
+
+
+def _is_dotted(path: str) -> str:
+    if dotted(path) is None:
+        msg = f"{path!r} is not MODULE:NAME; write both, as in myapp.auth:deliver"
+        raise ValueError(msg)
+    return path
+
+
+Dotted = Annotated[str, AfterValidator(_is_dotted)]
+"""``MODULE:NAME`` of something to import."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """``True`` or ``False``, and nothing that is like one of them."""

@@ -2,58 +2,144 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tokenward._seal import check_secret
-from tokenward.config.settings.fields import Count, Names, SealingSecrets, Secret, Section
+from tokenward.config.settings.fields import (
+    LIST_OF_ONE,
+    Count,
+    CountOrNone,
+    Dotted,
+    Flag,
+    Names,
+    OwnKeyFile,
+    SealingSecrets,
+    Secret,
+    SecretURL,
+    SecretURLStr,
+    Section,
+    none_in_toml,
+    plain,
+)
+from tokenward.config.settings.throttle import Proxies, ThrottleSection
 from tokenward.repositories import check_store_url
 from tokenward.service.metadata import check_issuer
 
+Grant = Literal["client_credentials", "refresh_token"]
+
+_SOONEST_ROTATION = 600
+"""Seconds: the next key is published for five minutes before it may sign."""
+
+
+class KeyFilesSection(Section):
+    """Signing keys in PEM files instead of the store; rotated by exchanging the files."""
+
+    current: OwnKeyFile
+    next: OwnKeyFile | None = None
+    retired: Names = ()
+
 
 class KeysSection(Section):
-    """The signing keys; with ``secrets``, newest first, they are sealed in the store."""
+    """The signing keys; with ``secrets``, newest first, they are sealed in the store.
+
+    ``rotate_every``: seconds after which the next key takes over by itself; 0: by command only.
+    """
 
     algorithm: Literal["ES256", "RS256", "PS256", "EdDSA"] = "ES256"
     secrets: SealingSecrets = ()
+    rotate_every: CountOrNone = 0
+    files: KeyFilesSection | None = None
+
+    @field_validator("rotate_every")
+    @classmethod
+    def _leaves_time(cls, seconds: int) -> int:
+        if 0 < seconds < _SOONEST_ROTATION:
+            msg = f"write {_SOONEST_ROTATION} or more: a key is published before it may sign"
+            raise ValueError(msg)
+        return seconds
+
+    @model_validator(mode="after")
+    def _are_in_one_place(self) -> KeysSection:
+        if self.files is not None and (self.secrets or self.rotate_every):
+            msg = "keys in files are neither sealed nor rotated: leave out secrets and rotate_every"
+            raise ValueError(msg)
+        return self
 
 
 class PasswordSection(Section):
-    """The password policy, and the cost of a hash (each step doubles it)."""
+    """The password policy, and the cost of a hash (each step doubles it).
+
+    ``common``: whether a new password may be one of the most common ones.
+    """
 
     min_length: Annotated[int, Field(ge=6, le=1024, strict=True)] = 6
     bcrypt_cost: Annotated[int, Field(ge=4, le=16, strict=True)] = 12
+    common: Flag = False
+
+
+def _detached(jwks: Any) -> Any:
+    # Settings do not change with the mapping that they were read from.
+    return plain(jwks) if isinstance(jwks, Mapping) else jwks
 
 
 class ClientSection(Section):
-    """A client that may introspect; audiences and lifetime default to the service's own."""
+    """A client of the service; audiences and lifetime default to the service's own.
+
+    ``audiences`` are those whose tokens it may ask about, ``token_audiences`` those that its own
+    tokens are for. ``jwks``: the public keys of ``private_key_jwt``, instead of a secret.
+    """
 
     client_id: Annotated[str, Field(min_length=1)]
-    client_secret: Secret
+    client_secret: Secret | None = None
+    jwks: Annotated[dict[str, Any], BeforeValidator(_detached)] | None = Field(
+        default=None, repr=False
+    )
     scopes: Names = ()
-    grants: Names = ()
+    grants: Annotated[tuple[Grant, ...], LIST_OF_ONE] = ()
     audiences: Names = ()
+    token_audiences: Names = ()
     access_token_lifetime: Count | None = None
 
     @field_validator("client_secret")
     @classmethod
     def _is_a_secret(cls, secret: Any) -> Any:
-        check_secret(secret.get_secret_value(), what="the client_secret")
+        if secret is not None:
+            check_secret(secret.get_secret_value(), what="the client_secret")
         return secret
+
+    @model_validator(mode="after")
+    def _can_authenticate(self) -> ClientSection:
+        if self.client_secret is None and self.jwks is None:
+            msg = "has nothing to authenticate with; write its 'client_secret' or its 'jwks'"
+            raise ValueError(msg)
+        return self
 
 
 class ServiceSection(Section):
-    """The auth service; see `AuthService`. Lifetimes in seconds."""
+    """The auth service; see `AuthService`. Lifetimes in seconds.
+
+    ``refresh_token_lifetime``: 0 hands out none. ``session_lifetime``: the longest that a session
+    goes on however often it is refreshed; 0: no end. ``throttle``: false turns it off.
+    ``deliver`` and ``claims`` are ``module:name`` of functions.
+    """
 
     issuer: str
     audience: Annotated[str, Field(min_length=1)]
-    store: str = Field(repr=False)
+    store: SecretURL
     registration: Literal["closed", "open"] = "closed"
     keys: KeysSection = KeysSection()
     password: PasswordSection = PasswordSection()
     clients: tuple[ClientSection, ...] = ()
     access_token_lifetime: Count = 900
+    refresh_token_lifetime: CountOrNone = 2_592_000
+    session_lifetime: CountOrNone = 0
+    throttle: Annotated[ThrottleSection | None, BeforeValidator(none_in_toml)] = ThrottleSection()
+    trusted_proxies: Proxies = ()
+    deliver: Dotted | None = None
+    claims: Dotted | None = None
 
     @field_validator("issuer")
     @classmethod
@@ -62,8 +148,8 @@ class ServiceSection(Section):
 
     @field_validator("store")
     @classmethod
-    def _is_a_store(cls, store: str) -> str:
-        check_store_url(store)
+    def _is_a_store(cls, store: SecretURLStr) -> SecretURLStr:
+        check_store_url(store.get_secret_value())
         return store
 
     @field_validator("clients")
@@ -73,3 +159,8 @@ class ServiceSection(Section):
             msg = "two clients have the same client_id"
             raise ValueError(msg)
         return clients
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether what the store holds ends with the process."""
+        return self.store.startswith("memory:")

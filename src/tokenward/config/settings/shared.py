@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,14 +14,13 @@ from tokenward.config.settings.fields import (
     SealingSecrets,
     SecretURL,
     Section,
+    dotted,
 )
 
 _SCHEMES = ("redis", "rediss", "unix")
 
 OBSERVERS = ("log", "prometheus")
 """What receives events without being written: `tokenward.observe` has it."""
-
-_dotted = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*").fullmatch
 
 
 class SharedCacheSection(Section):
@@ -48,7 +46,7 @@ class SharedCacheSection(Section):
 
 def _are_observers(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if name not in OBSERVERS and _dotted(name) is None:
+        if name not in OBSERVERS and dotted(name) is None:
             near = difflib.get_close_matches(name, OBSERVERS, n=1)
             advice = f"did you mean {near[0]!r}?" if near else "write MODULE:NAME of a function"
             known = ", ".join(repr(known) for known in OBSERVERS)

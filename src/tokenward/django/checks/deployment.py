@@ -115,7 +115,7 @@ def _literal_secrets(settings: Settings, here: SettingsHome) -> Iterator[CheckMe
 def _service(settings: Settings) -> Iterator[CheckMessage]:
     if settings.service is None:
         return
-    if settings.service.store.startswith("memory:"):
+    if settings.service.in_memory:
         yield _warning(
             "W008",
             "service.store",

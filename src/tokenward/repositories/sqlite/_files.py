@@ -47,7 +47,7 @@ def make(path: Path) -> None:
         ConfigurationError: It cannot be made.
     """
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
+        make_private(path)
     except FileExistsError:
         return
     except FileNotFoundError:
@@ -59,10 +59,24 @@ def make(path: Path) -> None:
             "choose a folder in which this process may make files."
         )
         raise ConfigurationError(msg) from None
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner can read.
+
+    Raises:
+        OSError: It cannot be made, or there is something.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
     try:
         os.fchmod(descriptor, _PRIVATE)  # whatever the umask took away
     finally:
         os.close(descriptor)
+
+
+def of_store(path: Path) -> list[Path]:
+    """Return the paths of all files that a store may consist of."""
+    return [path, *(path.with_name(path.name + companion) for companion in _COMPANIONS)]
 
 
 def exists(path: Path) -> bool:
@@ -87,10 +101,11 @@ def check_private(path: Path) -> FileId:
     Raises:
         ConfigurationError: Others can read it, or it is no file.
     """
-    status = _check(path)
-    for companion in _COMPANIONS:
+    store, *companions = of_store(path)
+    status = _check(store)
+    for companion in companions:
         with contextlib.suppress(OSError):
-            _check(path.with_name(path.name + companion))
+            _check(companion)
     return status.st_dev, status.st_ino
 
 

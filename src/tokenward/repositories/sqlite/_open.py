@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -19,14 +20,19 @@ _OLDEST_SQLITE = (3, 37, 0)
 _RETRY_SECONDS = 0.01
 _PRIMARY_CODE = 0xFF
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-# How a connection has to be, beyond what the file itself remembers. A commit is on the disk
-# before it is acknowledged; what is deleted is overwritten, since it is keys and hashes.
+# How a connection has to be, beyond what the file itself remembers. What is deleted is
+# overwritten, since it is keys and hashes.
 _SETTINGS = (
-    "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
     "PRAGMA trusted_schema = OFF",
 )
+
+# A commit is on the disk before it is acknowledged; or, where that is not asked for, before the
+# write-ahead log is laid over the file. Less would put the whole file at risk.
+_DURABLE = "PRAGMA synchronous = FULL"
+_CONSISTENT = "PRAGMA synchronous = NORMAL"
 
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "another process kept the write lock too long",
@@ -53,14 +59,19 @@ def unavailable(path: Path, error: sqlite3.Error) -> AuthServiceUnavailable:
     return AuthServiceUnavailable(hint, reason="store_unavailable")
 
 
-def reopen(path: Path, busy_timeout: float) -> sqlite3.Connection:
+def reopen(path: Path, busy_timeout: float, *, durable: bool = True) -> sqlite3.Connection:
     """Open another connection to a store that was prepared.
+
+    Args:
+        path: The store's file.
+        busy_timeout: Seconds to wait for another writer.
+        durable: Whether a commit waits until it is on the disk.
 
     Raises:
         AuthServiceUnavailable: What is there now is no store, or one of another version.
         sqlite3.Error: It cannot be opened.
     """
-    connection = _connect(path, busy_timeout)
+    connection = connect(path, busy_timeout, durable=durable)
     ours = False
     try:
         ours = identify(connection)[:2] == (APPLICATION_ID, len(MIGRATIONS))
@@ -87,7 +98,7 @@ def prepare(path: Path, *, create: bool, busy_timeout: float) -> files.FileId:
         files.make(path)
     file = files.check_private(path)
     try:
-        connection = _connect(path, busy_timeout)
+        connection = connect(path, busy_timeout)
         try:
             _check_owner(path, connection, create=create)
             _use_wal(path, connection, time.monotonic() + busy_timeout)
@@ -100,8 +111,12 @@ def prepare(path: Path, *, create: bool, busy_timeout: float) -> files.FileId:
     return file
 
 
-def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
-    # Never makes a file.
+def connect(path: Path, busy_timeout: float, *, durable: bool = True) -> sqlite3.Connection:
+    """Open a connection to a file that is there, whatever it is.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
     connection = sqlite3.connect(
         f"file:{quote(os.fsencode(path))}?mode=rw",
         uri=True,
@@ -110,12 +125,29 @@ def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        for setting in _SETTINGS:
+        for setting in (*_SETTINGS, _DURABLE if durable else _CONSISTENT):
             connection.execute(setting)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def check_copy(path: Path, source: Path) -> None:
+    """See that what was copied from the store ``source`` is a store, and whole.
+
+    Raises:
+        ConfigurationError: It is not.
+        sqlite3.Error: It cannot be read.
+    """
+    try:
+        with contextlib.closing(connect(path, 0)) as connection:
+            _check_owner(source, connection, create=False)
+            _check_integrity(source, connection, "integrity_check")
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) not in _DAMAGE:
+            raise
+        raise _damaged(source, error) from None
 
 
 def check_sqlite(version: tuple[int, ...]) -> None:
@@ -158,8 +190,8 @@ def _use_wal(path: Path, connection: sqlite3.Connection, deadline: float) -> Non
         return
 
 
-def _check_integrity(path: Path, connection: sqlite3.Connection) -> None:
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+def _check_integrity(path: Path, connection: sqlite3.Connection, how: str = "quick_check") -> None:
+    (found,) = connection.execute(f"PRAGMA {how}(1)").fetchone()
     if found != "ok":
         raise _damaged(path, found.splitlines()[-1])
 

@@ -57,6 +57,59 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "INSERT INTO signing_keys_version (only, version) VALUES (1, 0)",
     ),
+    (
+        """
+        CREATE TABLE families (
+            position INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL COLLATE BINARY UNIQUE,
+            subject TEXT NOT NULL COLLATE BINARY,
+            client_id TEXT NOT NULL COLLATE BINARY,
+            scopes TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            used_at INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            ended INTEGER NOT NULL CHECK (ended IN (0, 1)),
+            current BLOB NOT NULL UNIQUE,
+            rotations INTEGER NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX families_by_subject ON families (subject)",
+        "CREATE INDEX families_by_end ON families (expires_at)",
+        """
+        CREATE TABLE used_refresh_tokens (
+            digest BLOB NOT NULL PRIMARY KEY,
+            family TEXT NOT NULL COLLATE BINARY,
+            rotation INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX used_refresh_tokens_by_family ON used_refresh_tokens (family, rotation)",
+        """
+        CREATE TABLE one_time_tokens (
+            digest BLOB NOT NULL PRIMARY KEY,
+            purpose TEXT NOT NULL COLLATE BINARY,
+            subject TEXT NOT NULL COLLATE BINARY,
+            expires_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX one_time_tokens_by_end ON one_time_tokens (expires_at)",
+        """
+        CREATE TABLE used_once (
+            key TEXT NOT NULL COLLATE BINARY PRIMARY KEY,
+            expires_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX used_once_by_end ON used_once (expires_at)",
+        """
+        CREATE TABLE counters (
+            position INTEGER PRIMARY KEY,
+            key TEXT NOT NULL COLLATE BINARY UNIQUE,
+            value INTEGER NOT NULL,
+            expires_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX counters_by_end ON counters (expires_at)",
+    ),
 )
 
 

@@ -1,44 +1,25 @@
-"""The connections to a SQLite store: one for each thread, none across a fork."""
+"""A SQLite store: one connection for each thread, none across a fork."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tokenward.errors import AuthServiceUnavailable
+from tokenward.repositories.sqlite import _backup, _portable
 from tokenward.repositories.sqlite import _files as files
-from tokenward.repositories.sqlite._open import (
-    prepare,
-    primary_code,
-    reopen,
-    unavailable,
-)
+from tokenward.repositories.sqlite._connections import Connection, forks
+from tokenward.repositories.sqlite._open import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from types import TracebackType
+    import os
+    import sqlite3
+    from collections.abc import Iterator, Sequence
 
-    from tokenward.repositories.sqlite._files import FileId
+    from tokenward.repositories.base import Kind, Record
 
 BUSY_SECONDS = 5.0
-
-_TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
-# After these a connection is as good as before; after any other error a new one is made.
-_HARMLESS = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CONSTRAINT,
-)
-
-
-class Taken(Exception):
-    """A unique index has this value already."""
 
 
 class SQLiteStore:
@@ -65,9 +46,9 @@ class SQLiteStore:
         self.path = files.store_path(path)
         self._busy_timeout = busy_timeout
         self.after_fork()
-        with _forks.held():
+        with forks.held():
             self._file = prepare(self.path, create=create, busy_timeout=busy_timeout)
-            _forks.stores.add(self)
+            forks.stores.add(self)
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self.path)!r})"
@@ -92,26 +73,39 @@ class SQLiteStore:
             return raw.execute(sql, parameters).fetchall()
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read in several statements what the store held at one moment.
+
+        Raises:
+            AuthServiceUnavailable: The store cannot be asked.
+        """
+        with self._connection() as raw, _transaction(raw, "BEGIN"):
+            yield raw
+
+    @contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Hold the write lock; commit at the end, or roll back when an exception passes.
+
+        Args:
+            durable: Wait until it is on the disk. What is not waited for may be lost when the
+                machine fails, whole and never by halves.
 
         Raises:
             Taken: A unique index has a value already.
             AuthServiceUnavailable: The store cannot be written.
         """
-        with self._connection() as raw:
-            try:
-                raw.execute("BEGIN IMMEDIATE")
-                yield raw
-                raw.execute("COMMIT")
-            finally:
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
+        with self._connection(durable=durable) as raw, _transaction(raw, "BEGIN IMMEDIATE"):
+            yield raw
 
     def write(self, sql: str, *parameters: Any) -> int:
         """Execute one statement as `writing` would; return the number of rows it changed."""
         with self.writing() as raw:
             return raw.execute(sql, parameters).rowcount
+
+    def write_returning(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Execute one statement as `writing` would; return the rows that it returns."""
+        with self.writing() as raw:
+            return raw.execute(sql, parameters).fetchall()
 
     def ping(self) -> None:
         """Raise `AuthServiceUnavailable` unless the store can be read."""
@@ -119,9 +113,42 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Close the connections of all threads; using the store again opens new ones."""
-        with _forks.held():
+        with forks.held():
             for connection in list(self._connections):
                 connection.close()
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the store, as it is at one moment, into a new file, while others go on using it.
+
+        The copy is a store like this one, readable by its owner only, and was opened and checked
+        before it got its name.
+
+        Args:
+            path: Of the copy; nothing may be there.
+
+        Raises:
+            ConfigurationError: Something is at ``path``, or no copy could be made there.
+            AuthServiceUnavailable: The store is busy or down.
+        """
+        target = files.store_path(path)
+        with self.reading() as raw:
+            # Who is reading meets no lock any more; on one sqlite3's copying waits without an end.
+            raw.execute("SELECT version FROM signing_keys_version").fetchone()
+            _backup.copy(raw, self.path, target)
+
+    def records(
+        self, kind: Kind, *, after: str | None = None, limit: int = 500
+    ) -> tuple[list[Record], str | None]:
+        """See `Portable.records`."""
+        return _portable.records(self, kind, after, limit)
+
+    def put(self, kind: Kind, records: Sequence[Record]) -> None:
+        """See `Portable.put`."""
+        _portable.put(self, kind, records)
+
+    def tally(self, kind: Kind) -> int:
+        """See `Portable.tally`."""
+        return _portable.tally(self, kind)
 
     def after_fork(self) -> None:
         """Start without connections.
@@ -130,124 +157,25 @@ class SQLiteStore:
         the frames of that thread, which the child never runs, hold it for ever.
         """
         self._local = threading.local()
-        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-    def _connection(self) -> _Connection:
-        try:
-            connection: _Connection = self._local.connection
-        except AttributeError:
-            connection = _Connection(self.path, self._file, self._busy_timeout)
-            with _forks.held():
+    def _connection(self, *, durable: bool = True) -> Connection:
+        name = "durable" if durable else "quick"
+        connection: Connection | None = getattr(self._local, name, None)
+        if connection is None:
+            connection = Connection(self.path, self._file, self._busy_timeout, durable=durable)
+            with forks.held():
                 self._connections.add(connection)
-            self._local.connection = connection
+            setattr(self._local, name, connection)
         return connection
 
 
-class _Connection:
-    """A thread's connection, opened when it is needed; as a context, the thread's hold on it."""
-
-    def __init__(self, path: Path, file: FileId, busy_timeout: float) -> None:
-        self._path = path
-        self._name = str(path)
-        self._file = file
-        self._busy_timeout = busy_timeout
-        self._raw: sqlite3.Connection | None = None
-        # Each thread has its own: nobody waits here but close(), which a fork calls too.
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> sqlite3.Connection:
-        while True:
-            self._see_to_it()
-            self._lock.acquire()
-            if self._raw is not None:
-                return self._raw
-            self._lock.release()
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-        if isinstance(error, sqlite3.Error):
-            if getattr(error, "sqlite_errorcode", None) in _TAKEN:
-                raise Taken from None
-            if primary_code(error) not in _HARMLESS:
-                self.close()
-            raise unavailable(self._path, error) from error
-
-    def __del__(self) -> None:
-        # The thread has ended, or the store has gone.
-        if self._raw is not None:
-            self._raw.close()
-
-    def close(self) -> None:
-        """Close it once the thread has finished what it is doing."""
-        if self._lock.acquire(timeout=self._busy_timeout):
-            try:
-                if self._raw is not None:
-                    self._raw.close()
-                    self._raw = None
-            finally:
-                self._lock.release()
-
-    def _see_to_it(self) -> None:
-        # SQLite itself would go on in a file that was deleted or replaced, and a new connection
-        # would lay the write-ahead log of the old file over the new one.
-        try:
-            status = os.stat(self._name)  # noqa: PTH116 - on every call; half of Path.stat's time
-        except OSError as error:
-            raise self._gone(f"is gone ({error.strerror}): put it back") from None
-        if (status.st_dev, status.st_ino) != self._file:
-            raise self._gone("was replaced: stop, delete the old file's -wal and -shm, start again")
-        if self._raw is None:
-            try:
-                with _forks.held():
-                    self._raw = reopen(self._path, self._busy_timeout)
-            except sqlite3.Error as error:
-                raise unavailable(self._path, error) from error
-
-    def _gone(self, what: str) -> AuthServiceUnavailable:
-        self.close()
-        hint = f"the store {self._path} {what}"
-        return AuthServiceUnavailable(hint, reason="store_unavailable")
-
-
-class _Forks:
-    """Sees that no connection is open while the process forks.
-
-    SQLite keeps account of the locks it holds on a file in the memory of the process, and a fork
-    copies that: a child, even on a connection of its own, would take its parent's locks for its
-    own and write where it must not. So connections are closed before, and opened again by whoever
-    needs one next. Opening, which must not happen meanwhile, holds the same lock.
-    """
-
-    def __init__(self) -> None:
-        self.stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
-        self._lock = threading.RLock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._before,
-                after_in_parent=self._after_in_parent,
-                after_in_child=self._after_in_child,
-            )
-
-    def held(self) -> threading.RLock:
-        return self._lock
-
-    def _before(self) -> None:
-        self._lock.acquire()
-        for store in list(self.stores):
-            store.close()
-
-    def _after_in_parent(self) -> None:
-        self._lock.release()
-
-    def _after_in_child(self) -> None:
-        self._lock = threading.RLock()
-        for store in list(self.stores):
-            store.after_fork()
-
-
-_forks = _Forks()
+@contextmanager
+def _transaction(raw: sqlite3.Connection, begin: str) -> Iterator[None]:
+    try:
+        raw.execute(begin)
+        yield
+        raw.execute("COMMIT")
+    finally:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")

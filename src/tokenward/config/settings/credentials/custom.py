@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tokenward.config.settings.credentials.placed import PlacedEntry, VerifyingSection
-from tokenward.config.settings.fields import WrittenIssuer, plain
-
-_dotted = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*").fullmatch
+from tokenward.config.settings.fields import WrittenIssuer, dotted, plain
 
 
 def _is_a_path(factory: str) -> str:
-    if _dotted(factory) is None:
+    if dotted(factory) is None:
         msg = f"{factory!r} is not MODULE:NAME; write one such as 'myapp.auth:make_verifier'"
         raise ValueError(msg)
     return factory

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Command(LineCommand):
-    """Forget revocations of tokens that have expired; run it once a day."""
+    """Forget what has expired: revocations, sessions, counters; run it once a day."""
 
     help = __doc__ or ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenward.commands.line.arguments import store_init
+from tokenward.commands.line.arguments import store
 from tokenward.django.management.line import LineCommand
 
 if TYPE_CHECKING:
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Command(LineCommand):
-    """Where the auth service keeps revocations, signing keys and, if you like, users."""
+    """Where the auth service keeps sessions, signing keys and, if you like, users."""
 
     help = __doc__ or ""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """See `BaseCommand.add_arguments`."""
-        store_init(self.members(parser), configured=self.configured)
+        store(self.members(parser), configured=self.configured)

@@ -1,0 +1,87 @@
+"""The two stores of a copy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tokenward.errors import ConfigurationError
+from tokenward.repositories import check_store_url, open_repositories
+from tokenward.repositories.base import Portable
+
+if TYPE_CHECKING:
+    from tokenward.repositories import KeyRepository, Repositories
+
+_ENV = "env:"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A store, open: what is carried, and the signing keys."""
+
+    contents: Portable
+    keys: KeyRepository
+
+
+def url_of(argument: str, what: str) -> str:
+    """Return the URL of a store: the argument itself, or what its ``env:NAME`` names.
+
+    Args:
+        argument: What was typed.
+        what: What messages call it.
+
+    Raises:
+        ConfigurationError: It is no URL of a store that lasts.
+    """
+    url = argument
+    if argument.startswith(_ENV):
+        name = argument.removeprefix(_ENV)
+        url = os.environ.get(name, "")
+        if not url:
+            raise ConfigurationError(
+                f"{what}: the environment variable {name} is not set, or empty; set it to the URL "
+                "of a store."
+            )
+    try:
+        scheme, _ = check_store_url(url)
+    except ConfigurationError as error:
+        msg = f"{what}: {error}"
+    else:
+        if scheme != "memory":
+            return url
+        msg = f"{what}: what is in memory:// ends with this command; name a file or a database."
+    raise ConfigurationError(msg)
+
+
+@contextmanager
+def place(url: str, what: str, *, create: bool) -> Iterator[Place]:
+    """Open a store for as long as the context lasts.
+
+    Args:
+        url: Where it is.
+        what: What messages call it.
+        create: Whether it is made where there is none.
+
+    Raises:
+        ConfigurationError: There is none, or it cannot be used as it is.
+        AuthServiceUnavailable: It is busy or down.
+    """
+    repositories = _opened(url, what, create=create)
+    try:
+        store: object = repositories.store
+        if not isinstance(store, Portable):
+            raise ConfigurationError(f"{what}: what is in this store cannot be carried away.")
+        yield Place(store, repositories.keys)
+    finally:
+        repositories.close()
+
+
+def _opened(url: str, what: str, *, create: bool) -> Repositories:
+    try:
+        return open_repositories(url, create=create)
+    except ConfigurationError as error:
+        msg = f"{what}: {error}"
+    raise ConfigurationError(msg)

@@ -1,0 +1,144 @@
+"""The keys of a store as they were read last: read again in time, and changed there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from tokenward import _fork
+from tokenward._log import OncePerMinute, shown
+from tokenward.errors import ConfigurationError
+from tokenward.keys.changes import keep_up, prune_in, rotate_in
+from tokenward.keys.rotation import REREAD_SECONDS
+from tokenward.keys.snapshot import current_of, open_some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tokenward.keys.rotation import Terms
+    from tokenward.keys.snapshot import Snapshot
+    from tokenward.protocols import Clock
+    from tokenward.repositories.base import KeyRepository, StoredKey
+
+_logger = logging.getLogger("tokenward.keys")
+_seldom = OncePerMinute(_logger)
+
+
+class Watch:
+    """The snapshot of one ring; thread-safe.
+
+    Args:
+        snapshot: What the store held a moment ago.
+        store: Where the keys are; ``None``: in files, and nothing changes.
+        terms: What rotations go by.
+        clock: Seconds since the epoch.
+
+    Attributes:
+        snapshot: What was read last.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, *, store: KeyRepository | None, terms: Terms, clock: Clock
+    ) -> None:
+        self.snapshot = snapshot
+        self._store = store
+        self._terms = terms
+        self._clock = clock
+        self._read_at = clock()
+        self._asked = self._learnt = 0
+        self.after_fork()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Make the lock anew in a forked child."""
+        self._lock = threading.Lock()
+
+    def fresh(self) -> Snapshot:
+        """Return the snapshot, read anew if the last one is too old."""
+        now = self._clock()
+        # "before" too: the clock may jump back.
+        if self._read_at <= now < self._read_at + REREAD_SECONDS:
+            return self.snapshot
+        with self._lock:
+            due = not self._read_at <= now < self._read_at + REREAD_SECONDS
+            if due:
+                # From here on the other threads go by what is loaded, while this one asks.
+                self._read_at = now
+        if due:
+            self._reread(now)
+        return self.snapshot
+
+    def rotate(self, *, force: bool, compromised: bool) -> str:
+        """See `KeyRing.rotate`."""
+        store = self._to_change()
+        known = current_of(self.fresh().stored)
+        stored = rotate_in(
+            store,
+            None if known is None else known.kid,
+            self.snapshot.opened,
+            self._terms,
+            self._clock,
+            force=force,
+            compromised=compromised,
+        )
+        self._learn_of(stored)
+        current = current_of(stored)
+        return "" if current is None else current.kid
+
+    def prune(self) -> int:
+        """See `KeyRing.prune`."""
+        stored, gone = prune_in(self._to_change(), self._terms, self._clock)
+        self._learn_of(stored)
+        return gone
+
+    def _to_change(self) -> KeyRepository:
+        if self._store is None:
+            raise ConfigurationError(
+                "The signing keys are in files (`service.keys.files`): exchange these and start "
+                "again; nothing is rotated or pruned here."
+            )
+        return self._store
+
+    def _reread(self, now: float) -> None:
+        if self._store is None:
+            self._learn(self.snapshot.stored, self._turn(), now)
+            return
+        try:
+            held = self._load(self._store, now)
+            if keep_up(self._store, held, self.snapshot.opened, self._terms, now):
+                self._load(self._store, now)
+        except ConfigurationError as error:
+            message = "The signing keys cannot be rotated as scheduled: %s"
+            _seldom.log(logging.ERROR, ("schedule",), message, error)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, tokens are verified
+            why = getattr(error, "hint", "") or type(error).__name__
+            message = "The key store cannot be used; the loaded keys serve on: %s"
+            _seldom.log(logging.WARNING, ("store",), message, shown(why))
+
+    def _load(self, store: KeyRepository, now: float) -> tuple[int, list[StoredKey]]:
+        turn = self._turn()
+        version, stored = store.load()
+        self._learn(stored, turn, now)
+        return version, stored
+
+    def _learn_of(self, written: Iterable[StoredKey]) -> None:
+        # Somebody else may have gone on from there, and then it is theirs that counts.
+        now = self._clock()
+        try:
+            self._load(self._to_change(), now)
+        except Exception:  # noqa: BLE001 - what was written, was
+            self._learn(written, self._turn(), now)
+
+    def _turn(self) -> int:
+        with self._lock:
+            self._asked += 1
+            return self._asked
+
+    def _learn(self, stored: Iterable[StoredKey], turn: int, now: float) -> None:
+        snapshot = open_some(stored, self.snapshot, sealer=self._terms.sealer, now=now)
+        with self._lock:
+            # A slow answer must not bring back what a later question found gone.
+            if turn > self._learnt:
+                self._learnt = turn
+                self.snapshot = snapshot

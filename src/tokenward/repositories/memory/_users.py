@@ -1,0 +1,121 @@
+"""Users in the memory of one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tokenward import _fork
+from tokenward.errors import UserAlreadyExists
+from tokenward.passwords import DEFAULT_COST
+from tokenward.repositories._records import RecordUserRepository, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tokenward.protocols import Clock
+    from tokenward.repositories._records import Change, KeptUser, NewUser, UniqueColumn, Value
+    from tokenward.schemas import User
+
+
+class MemoryUserRepository(RecordUserRepository):
+    """Users that live as long as the process."""
+
+    def __init__(self, *, bcrypt_cost: int = DEFAULT_COST, clock: Clock = time.time) -> None:
+        super().__init__(bcrypt_cost=bcrypt_cost, clock=clock)
+        # One dictionary for all three indexes: a record comes and changes in one step, so that
+        # reading needs no lock.
+        self._records: dict[tuple[UniqueColumn, str], KeptUser] = {}
+        self.after_fork()
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock; a forked child goes on with its own copy of the users."""
+        self._lock = threading.Lock()
+
+    def count(self) -> int:
+        """See `UserRepository.count`."""
+        return len(self.carried())
+
+    def carried(self) -> list[KeptUser]:
+        """Return all users in the order of their registration."""
+        with self._lock:
+            return [record for (column, _), record in self._records.items() if column == "id"]
+
+    def put(self, given: Iterable[KeptUser]) -> None:
+        """Store users as they are, all or none; see `Portable.put`.
+
+        Raises:
+            UserAlreadyExists: Another user has one of the names or addresses.
+        """
+        with self._lock:
+            records = dict(self._records)
+            for new in given:
+                known = records.get(("id", new.user.id))
+                kept = {} if known is None else _entries(known)
+                entries = _entries(new)
+                if any(entry in records and entry not in kept for entry in entries):
+                    raise UserAlreadyExists
+                for entry in kept.keys() - entries.keys():
+                    del records[entry]
+                records.update(entries)
+            self._records = records
+
+    def replace_hash(self, user: User, hashed_password: str) -> bool:
+        """See `UserRepository.replace_hash`."""
+        with self._lock:
+            record = self._records.get(("id", user.id))
+            if record is None or record.user.hashed_password != user.hashed_password:
+                return False
+            self._store(record, hashed_password=hashed_password)
+            return True
+
+    def _insert(self, new: NewUser) -> None:
+        entries = _entries(new)
+        with self._lock:
+            if not self._records.keys().isdisjoint(entries):
+                raise UserAlreadyExists
+            self._records.update(entries)
+
+    def _find(self, column: UniqueColumn, value: str) -> User | None:
+        record = self._records.get((column, value))
+        return None if record is None else record.user
+
+    def _page(self, skip: int, limit: int) -> list[User]:
+        active = (record.user for record in self.carried() if record.user.is_active)
+        return list(islice(active, skip, skip + limit))
+
+    def _change(self, username_key: str, column: Change, value: Value) -> bool:
+        with self._lock:
+            record = self._records.get(("username_key", username_key))
+            if record is None:
+                return False
+            version = record.user.token_version + (column != "email_verified")
+            self._store(record, **{column: value, "token_version": version})
+            return True
+
+    def _remove(self, username_key: str) -> bool:
+        with self._lock:
+            record = self._records.get(("username_key", username_key))
+            if record is None:
+                return False
+            for entry in _entries(record):
+                del self._records[entry]
+            return True
+
+    def _store(self, record: KeptUser, **changes: object) -> None:
+        user = record.user.model_copy(update={**changes, "updated_at": moment(self._now())})
+        self._records.update(_entries(replace(record, user=user)))
+
+
+def _entries(record: KeptUser) -> dict[tuple[UniqueColumn, str], KeptUser]:
+    entries: dict[tuple[UniqueColumn, str], KeptUser] = {
+        ("id", record.user.id): record,
+        ("username_key", record.username_key): record,
+    }
+    if record.email_key is not None:
+        entries["email_key", record.email_key] = record
+    return entries

@@ -1,0 +1,137 @@
+"""What a service may be made of."""
+
+import pytest
+from auth_services import ISSUER, SECRET, registration
+
+from tokenward.clients import Client
+from tokenward.errors import ConfigurationError, RegistrationClosed
+from tokenward.keys import KeyRing
+from tokenward.repositories import open_repositories
+from tokenward.service import FIRST_PARTY_CLIENT_ID, AuthService
+
+
+class TestConstruction:
+    @pytest.mark.parametrize(
+        "issuer",
+        [
+            "http://auth.example",
+            "https://auth.example/?a=b",
+            "https://auth.example?",
+            "https://auth.example/#f",
+            "https://auth.example#",
+            "https://user@auth.example",
+            "https://auth.example//x",
+            "https://auth.example/a/../b",
+            "https://auth.example/a%2fb",
+            "https://auth.example ",
+            "https://auth.example\n",
+            "http://127.0.0.1.evil.example",
+            "ftp://auth.example",
+            "auth.example",
+            "",
+            None,
+        ],
+    )
+    def test_issuer_that_is_no_issuer_stops_start_up(self, make, issuer):
+        """RFC 8414, section 2: https, no query, no fragment; http only for this machine."""
+        with pytest.raises(ConfigurationError):
+            make(issuer=issuer)
+
+    @pytest.mark.parametrize(
+        "issuer",
+        [
+            "https://auth.example",
+            "https://auth.example/",
+            "https://example.com/auth/one",
+            "https://auth.example:8443",
+            "http://127.0.0.1:8000",
+            "http://[::1]:8000",
+        ],
+    )
+    def test_issuer_is_kept_as_it_stands(self, make, issuer):
+        """Tokens are compared with it code point by code point."""
+        assert make(issuer=issuer).issuer == issuer
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"audience": ""},
+            {"audience": None},
+            {"audience": []},
+            {"access_token_lifetime": 0},
+            {"access_token_lifetime": True},
+            {"access_token_lifetime": 1.5},
+            {"password_min_length": 5},
+            {"registration": "sometimes"},
+            {"common_passwords": "no"},
+            {"refresh_token_lifetime": -1},
+            {"refresh_token_lifetime": 899},
+            {"refresh_token_lifetime": 1e6},
+            {"refresh_token_lifetime": True},
+            {"session_lifetime": 899},
+            {"session_lifetime": -1},
+            {"session_lifetime": None},
+            {"trusted_proxies": "10.0.0.0/8"},
+            {"trusted_proxies": ""},
+            {"trusted_proxies": ["10.0.0.1/8"]},
+            {"trusted_proxies": ["proxy.example"]},
+            {
+                "clients": [
+                    Client("desk", SECRET, grants=["refresh_token"], access_token_lifetime=28_800)
+                ],
+                "refresh_token_lifetime": 28_799,
+            },
+            {"clients": [Client(FIRST_PARTY_CLIENT_ID, SECRET)]},
+            {"clients": [Client("orders", SECRET)] * 2},
+        ],
+    )
+    def test_option_that_cannot_be_meant_stops_start_up(self, make, options):
+        """Nothing is found out at the first request that could be found out before."""
+        with pytest.raises(ConfigurationError):
+            make(**options)
+
+    def test_registration_is_closed_by_default(self, make):
+        """Who opens it says so."""
+        stores = open_repositories("memory://", bcrypt_cost=4)
+        service = AuthService(
+            stores.users,
+            keys=KeyRing.generate(),
+            tokens=stores.tokens,
+            issuer=ISSUER,
+            audience="orders",
+        )
+        with pytest.raises(RegistrationClosed):
+            service.register_user(registration())
+        assert service.users.count() == 0
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"refresh_token_lifetime": None, "session_lifetime": 1},
+            {"refresh_token_lifetime": 0, "session_lifetime": 1},
+            {"refresh_token_lifetime": 900, "session_lifetime": 900},
+            {
+                "clients": [Client("desk", SECRET, access_token_lifetime=28_800)],
+                "refresh_token_lifetime": 28_799,
+            },
+        ],
+    )
+    def test_a_session_has_to_outlive_the_access_tokens_of_sessions_only(self, make, options):
+        """A client whose tokens belong to no session may have them for as long as it likes."""
+        assert "orders" == make(**options).audience
+
+    def test_what_is_given_can_be_read(self, make, throttle, post):
+        """Endpoints and commands go by it."""
+        options = {
+            "throttle": throttle,
+            "trusted_proxies": ("10.0.0.0/8", "::1"),
+            "session_lifetime": 7_200,
+            "refresh_token_lifetime": 3_600,
+            "password_min_length": 8,
+            "common_passwords": True,
+            "registration": "closed",
+            "deliver": post,
+        }
+        service = make(**options)
+
+        assert options == {name: getattr(service, name) for name in options}
