@@ -13,8 +13,9 @@ _HOMES = {
     "tokenward.errors": (
         "AuthError AuthServiceUnavailable ConfigurationError CrossSiteRequest Forbidden "
         "InsufficientScope InvalidAuthorizationHeader InvalidClaim InvalidClient "
-        "InvalidCredentials InvalidGrant InvalidRequest InvalidScope InvalidSignature InvalidTarget "
-        "InvalidToken NotAuthenticated OAuthError PayloadTooLarge RegistrationClosed TokenExpired "
+        "InvalidCredentials InvalidGrant InvalidRequest InvalidScope InvalidSignature "
+        "InvalidTarget InvalidToken NotAuthenticated OAuthError PayloadTooLarge "
+        "RegistrationClosed TokenExpired "
         "TokenRevoked TooManyAttempts UnauthorizedClient UnsupportedGrantType "
         "UnsupportedMediaType UserAlreadyExists UserNotFound"
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -97,7 +98,9 @@ class MongoServer:
                         database.command("collMod", name, index=longer)
 
     def _launch(self, *options):
-        command = [_PROGRAM, "--host", "127.0.0.1", "--port", str(self.port)]
+        # A run of tests that is killed takes it along, where there is util-linux to say so.
+        along = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        command = [*along, _PROGRAM, "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--storage-path", self.folder / "data", "--cache-size", "128M"]
         # No settings that lie around on this machine.
         empty = self.folder / "secantusd.toml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import signal
 import threading
 import time
 
@@ -58,6 +59,8 @@ def in_child(function):
     """Run ``function`` in a forked child; return the child's exit code."""
     child = os.fork()
     if not child:
+        # A lock that nobody lets go would hold the child for ever, and the test with it.
+        signal.alarm(20)
         code = 1
         try:
             function()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, IndexModel
-from pymongo.collation import Collation
 from pymongo.errors import DuplicateKeyError
 
 from tokenward.errors import ConfigurationError
@@ -58,12 +57,12 @@ class Index:
         return "_and_".join(field.strip("_") for field in self.fields)
 
     def model(self) -> IndexModel:
-        """Return it as pymongo wants it: binary, whatever collation the collection has."""
+        """Return it as pymongo wants it; binary, as no collection of a store has a collation."""
         options: dict[str, Any] = {"unique": self.unique, "sparse": self.sparse}
         if self.ttl is not None:
             options["expireAfterSeconds"] = self.ttl
         keys = [(field, ASCENDING) for field in self.fields]
-        return IndexModel(keys, name=self.name, collation=Collation("simple"), **options)
+        return IndexModel(keys, name=self.name, **options)
 
     def fault(self, found: Mapping[str, Any]) -> str | None:
         """Tell what is wrong with an index on the same fields; ``None``: nothing."""

@@ -19,6 +19,7 @@ from tokenward._log import OncePerMinute
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.repositories.mongo import _errors as errors
 from tokenward.repositories.mongo._portable import PortableMongo
+from tokenward.repositories.mongo._quiet import keep_quiet
 from tokenward.repositories.mongo._schema import MIGRATIONS, prepare, read_version
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class MongoStore(PortableMongo):
         self._last_position = 0
         self._lock = threading.Lock()
         self.database = self._name_of_database(database)
+        keep_quiet(self.database)
         _fork.register(self)
         self._open()
 
