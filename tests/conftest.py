@@ -17,13 +17,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 FAR_FROM_UTC = "FAR-13:45"
 
 
-def pytest_configure(config):
-    """Declare the marker of tests that talk to a server or a client that nobody here wrote."""
-    config.addinivalue_line(
-        "markers", "peer: talks to a program that tools/install_peers.sh brings"
-    )
-
-
 def pytest_collection_modifyitems(items):
     """Mark what needs a server that nobody here wrote."""
     for item in items:

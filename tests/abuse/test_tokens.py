@@ -7,6 +7,8 @@ from service_callers import AUDIENCE, ISSUER, ORDERS, PASSWORD, SHOP
 
 from tokenward import _jose
 from tokenward.keys import KeyRing
+from tokenward.passwords import PasswordHasher
+from tokenward.repositories._portable import KeptFamily
 
 NEW = "violet staple lantern"
 NONE = b'{"alg":"none","typ":"at+jwt"}'
@@ -206,6 +208,40 @@ def test_live_tokens_die_with_what_they_stood_on(attacker, name, granted, ended)
             service.reactivate_user(name)
     for secret in (ORDERS, SHOP):
         assert not attacker.is_active(granted["access_token"], secret)
+
+
+@pytest.mark.parametrize("way", ["change", "reset"])
+def test_lock_out_is_not_undone_by_what_was_under_way(attacker, name, granted, way, monkeypatch):
+    """A new password that is being hashed when the operator takes the account's away is not set."""
+    service, users = attacker.service, attacker.service.users
+    if way == "change":
+        path, token = "/password", granted["access_token"]
+        members = {"current_password": PASSWORD, "new_password": NEW}
+    else:
+        service.forgot_password(f"{name}@example.com")
+        path, token = "/password/reset", None
+        members = {"token": attacker.letter(name, "reset_password"), "new_password": NEW}
+
+    class Slow(PasswordHasher):
+        def hash(self, password):
+            service.set_password(name, None)
+            return super().hash(password)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(users, "hasher", Slow(cost=4))
+        answer = attacker.post(path, members, token=token)
+    assert answer.status == {"change": 401, "reset": 400}[way]
+    assert users.get_by_username(name).hashed_password is None
+    assert attacker.post("/login", {"username": name, "password": NEW}).status == 401
+    assert attacker.post(path, members, token=token).status == answer.status
+
+
+def test_digest_of_a_token_is_in_no_repr(attacker, name, granted):
+    """What a store hands from hand to hand may end in a log."""
+    (family,) = attacker.service.tokens.families(attacker.service.users.get_by_username(name).id)
+    kept = KeptFamily(family, b"current", (b"used",))
+    assert family.id in repr(kept)
+    assert "b'" not in repr(kept)
 
 
 def test_token_of_a_deployment_beside_this_one_is_refused(attacker, granted):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenward.errors import InvalidRequest
-from tokenward.repositories import MAX_ROTATIONS, Family, Rotation
+from tokenward.repositories import MAX_ROTATIONS, Family, MongoTokenRepository, Rotation
 
 NOW = 1_700_000_000
 
@@ -306,7 +306,8 @@ def test_a_rotation_may_shorten_a_family(tokens):
 def test_a_family_ends_after_so_many_rotations(repositories):
     """What it has to remember has a bound: the login after some months is a new one."""
     tokens = repositories.tokens
-    used = [digest(f"{n}").hex() for n in range(MAX_ROTATIONS - 1)]
+    in_mongo = isinstance(tokens, MongoTokenRepository)
+    used = [digest(f"{n}").hex() for n in range(3 if in_mongo else MAX_ROTATIONS - 1)]
     family = {
         "id": "family",
         "subject": "s",
@@ -321,6 +322,10 @@ def test_a_family_ends_after_so_many_rotations(repositories):
         "used": used,
     }
     repositories.store.put("families", [family])
+    if in_mongo:
+        # The server of the tests takes long over an index of so many digests.
+        count = {"$set": {"rotations": MAX_ROTATIONS - 1}}
+        repositories.store.call(lambda db: db["tokenward_families"].update_one({}, count))
     last = digest("last")
     assert tokens.rotate(digest("last but one"), last, NOW + 1_000) is Rotation.ROTATED
     assert tokens.rotate(last, digest("too many"), NOW + 1_000) is Rotation.UNKNOWN

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
+import threading
+import types
 from datetime import UTC, datetime
 
 import bcrypt
 import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +19,7 @@ from tokenward.errors import (
     AuthServiceUnavailable,
     ConfigurationError,
     InvalidRequest,
+    TokenRevoked,
     UserAlreadyExists,
     UserNotFound,
 )
@@ -422,6 +429,133 @@ def test_a_password_out_of_bounds_is_not_set(users):
     assert login(users).token_version == 0
 
 
+def test_a_password_is_set_for_the_version_it_was_meant_for(users):
+    """As for everybody; and it counts like any change."""
+    register(users)
+    users.set_roles("alice", ["a"])
+    users.set_password("ALICE", "another1", version=1)
+    assert login(users, password="another1").token_version == 2
+    users.set_password("alice", None, version=2)
+    user = users.get_by_username("alice")
+    assert (user.hashed_password, user.token_version) == (None, 3)
+
+
+@pytest.mark.parametrize("version", [0, 2, -1])
+def test_a_password_for_another_version_is_not_set(users, clock, version):
+    """The account has moved on; nothing of it is touched, and nobody else's."""
+    register(users, "bob")
+    register(users)
+    users.set_roles("alice", ["a"])
+    before = users.get_by_username("alice")
+    clock.now += 60
+    for password in ("another1", None):
+        with pytest.raises(TokenRevoked) as caught:
+            users.set_password("alice", password, version=version)
+        assert "alice" not in f"{caught.value} {caught.value.hint}"
+    assert users.get_by_username("alice") == before
+    assert login(users, "bob")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users: users.set_password("alice", None),
+        lambda users: users.set_active("alice", active=False),
+        lambda users: users.set_roles("alice", ["suspect"]),
+    ],
+    ids=["password", "active", "roles"],
+)
+def test_what_changed_while_a_password_was_hashed_stands(users, change):
+    """Whoever closed the account was told that it is closed."""
+    left = []
+
+    class Slow(CountingHasher):
+        def hash(self, password):
+            change(users)
+            left.append(users.get_by_username("alice"))
+            return super().hash(password)
+
+    register(users)
+    users.hasher = Slow()
+    with pytest.raises(TokenRevoked):
+        users.set_password("alice", "another1", version=0)
+    assert [users.get_by_username("alice")] == left
+
+
+def test_a_user_who_goes_while_a_password_is_hashed_is_not_found(users):
+    """Gone is gone, whatever the version was."""
+
+    class Slow(CountingHasher):
+        def hash(self, password):
+            users.delete("alice")
+            return super().hash(password)
+
+    register(users)
+    users.hasher = Slow()
+    with pytest.raises(UserNotFound):
+        users.set_password("alice", "another1", version=0)
+    assert users.count() == 0
+
+
+def test_of_many_passwords_for_one_version_one_is_set(repositories):
+    """Comparing and setting are one step."""
+    users = repositories.users
+    register(users)
+    start, won = threading.Barrier(8), []
+
+    def change(number):
+        hashed = PasswordHasher(cost=4).hash(f"another{number}")
+        mine = copy.copy(users)
+        mine.hasher = types.SimpleNamespace(hash=lambda _: (hashed, start.wait(30))[0])
+        with contextlib.suppress(TokenRevoked):
+            mine.set_password("alice", f"another{number}", version=0)
+            won.append(number)
+
+    threads = [threading.Thread(target=change, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(won) == 1
+    assert login(users, password=f"another{won[0]}").token_version == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("moment", ["before the row is read", "after it"])
+def test_what_a_project_does_to_its_row_meanwhile_stands(settings, clock, moment):
+    """Its own code knows nothing of our versions; what it did is counted, and not undone."""
+    settings.PASSWORD_HASHERS = ["tokenward.django.hashers.TokenwardPasswordHasher"]
+    rows = get_user_model()._base_manager.all()
+    theirs = f"tokenward{plain('theirs12')}"
+    done = []
+
+    def meanwhile():
+        if not done:
+            done.append(True)
+            rows.update(password=theirs)
+
+    class Between(DjangoUserRepository):
+        def get_by_username(self, username):
+            found = super().get_by_username(username)
+            if moment == "before the row is read":
+                meanwhile()
+            return found
+
+    def watch(execute, sql, params, many, context):
+        if sql.startswith("SAVEPOINT"):
+            meanwhile()
+        return execute(sql, params, many, context)
+
+    users = Between(bcrypt_cost=4, clock=clock)
+    register(users)
+    version = DjangoUserRepository(bcrypt_cost=4).get_by_username("alice").token_version
+    with connection.execute_wrapper(watch), pytest.raises(TokenRevoked):
+        users.set_password("alice", "another1", version=version)
+    assert done
+    assert rows.get().password == theirs
+    assert users.get_by_username("alice").token_version == version + 1
+
+
 def test_a_deleted_user_is_gone_and_the_name_is_free(users):
     """A new user of the same name is another user."""
     old = register(users, "alice", "alice@example.com")
@@ -437,12 +571,13 @@ def test_a_deleted_user_is_gone_and_the_name_is_free(users):
     "change",
     [
         lambda users, name: users.set_password(name, "another1"),
+        lambda users, name: users.set_password(name, "another1", version=0),
         lambda users, name: users.set_active(name, active=False),
         lambda users, name: users.set_roles(name, ["admin"]),
         lambda users, name: users.set_email_verified(name, verified=True),
         lambda users, name: users.delete(name),
     ],
-    ids=["password", "active", "roles", "email_verified", "delete"],
+    ids=["password", "password of version", "active", "roles", "email_verified", "delete"],
 )
 def test_changing_nobody_says_so(users, change, name):
     """A misspelt name is not passed over in silence; what is shown of it is escaped."""

@@ -845,7 +845,7 @@ class TestFlask:
         ]
         assert documents == [documents[0]] * 4
         assert documents[0]["introspection_endpoint"] == "https://example.com/auth/introspect"
-        assert client.post("/auth/introspect").status_code == 415
+        assert client.post("/auth/introspect").status_code == 401
 
     def test_rules_have_names(self, service):
         """For url_for."""

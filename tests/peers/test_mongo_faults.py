@@ -9,12 +9,18 @@ when it steps down, nobody else is elected.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import subprocess
+import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 
 import pytest
+import requests
+from issuing.processes import Process, Site
 from mongo_server import MongoServer
 from redis_server import free_port
 from tcp_proxy import TCPProxy
@@ -586,3 +592,69 @@ def test_nobody_listening_is_named_without_the_url():
             store.ping()
         assert "db" in caught.value.hint
         assert "Zq8" not in f"{caught.value.hint} {store.store!r}"
+
+
+SERVICE_APP = """
+import sys
+from waitress import serve
+from tokenward.wsgi import service_app
+serve(service_app(), listen="127.0.0.1:" + sys.argv[1])
+"""
+
+
+def test_a_service_that_starts_before_its_mongodb_serves_when_it_is_there(tmp_path):
+    """Both `tokenward serve` and `service_app` start, answer 503, and recover (RULES 50)."""
+    with MongoServer(tmp_path) as server:
+        site = Site(tmp_path, server.url("auth"))
+        server.kill()
+        served, port = Process(site, "serve"), free_port()
+        urls = [served.url, f"http://127.0.0.1:{port}"]
+        command = [sys.executable, "-c", SERVICE_APP, str(port)]
+        environ = {**os.environ, "TOKENWARD_CONFIG": str(site.config)}
+        with (tmp_path / "app.log").open("wb") as log, ThreadPoolExecutor(4) as pool:
+            application = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+            commands = [
+                subprocess.Popen(site.command("keys", done), stdout=log, stderr=log)
+                for done in ("list", "rotate")
+            ]
+            copying = ["store", "copy", server.url("auth"), f"sqlite:///{tmp_path}/copied.db"]
+            copying = [sys.executable, "-m", "tokenward", *copying]
+            commands.append(subprocess.Popen(copying, stdout=log, stderr=log))
+            try:
+                served.launch()
+                served.wait()
+                until_there(urls[1], "/health/live", 200)
+                down = ("/health/ready", "/.well-known/jwks.json", "/me")
+                asked = [url + path for path in down for url in urls]
+                assert set(pool.map(status_of, asked)) == {503}
+                # What a person waits for says so instead.
+                assert [one.wait(PATIENCE) for one in commands] == [3, 3, 3]
+                assert not (tmp_path / "copied.db").exists()
+                server.start()
+                for url in urls:
+                    until_there(url, "/.well-known/jwks.json", 200)
+                    assert status_of(f"{url}/health/ready") == 200
+                    assert status_of(f"{url}/me") == 401
+                assert served.log.count("No signing keys yet") == 1
+            finally:
+                served.kill()
+                for one in (application, *commands):
+                    one.kill()
+                    one.wait(PATIENCE)
+
+
+def status_of(url):
+    """Return the status of an answer."""
+    asked = {"Authorization": "Bearer a.b.c"}
+    return requests.get(url, headers=asked, timeout=PATIENCE).status_code
+
+
+def until_there(url, path, status):
+    """Ask until that is the answer."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with suppress(requests.ConnectionError):
+            if status_of(url + path) == status:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -121,7 +121,7 @@ def test_token_of_the_service(service, make_verifier):
 
 @contextmanager
 def open_store(service):
-    stores = open_repositories(service.store.get_secret_value())
+    stores = open_repositories(service.store)
     yield stores.keys.load()[1]
     stores.close()
 

@@ -3,12 +3,18 @@
 Tests are named after the sections they hold.
 """
 
+import json
+import logging
+import os
+import time
+
 import pytest
 from service_callers import GRANTS, ISSUER, Caller, basic, make_service
 
 from tokenward import _jose
 from tokenward.client_auth import ClientCredentials, PrivateKeyJWT
 from tokenward.clients import Client
+from tokenward.clients.assertions import ASSERTION_TYPE
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.introspection import IntrospectionClient
 from tokenward.protocols import Request
@@ -323,3 +329,57 @@ def test_rfc7521_4_2_two_methods_are_malformed(caller, keys):
     form = signed("/token", keys["ES256"], fields=ASKED["/token"])
     answer = caller.form("/token", form, authorization=basic("shop", "x"))
     assert answer.error == (400, "invalid_request")
+
+
+def made_out_to(audience, key, **claims):
+    """Return an assertion of our own making, to whomever."""
+    said = {"iss": "shop", "sub": "shop", "aud": audience, "jti": _jose.encode(os.urandom(16))}
+    return _jose.sign(said | {"exp": int(time.time()) + 60} | claims, key)
+
+
+@pytest.mark.parametrize(
+    ("audience", "status"),
+    [
+        (ISSUER, 200),
+        ([ISSUER], 200),
+        ([f"{ISSUER}/token"], 200),
+        ([ISSUER, "https://evil.example"], 401),
+        (["https://evil.example", ISSUER], 401),
+        ([ISSUER, ISSUER], 401),
+        ([ISSUER, f"{ISSUER}/token"], 401),
+        ([], 401),
+        ([[ISSUER]], 401),
+    ],
+)
+def test_3_an_assertion_is_made_out_to_us_alone(caller, keys, audience, status):
+    """Point 3, and more: whom else it names could present it here as its own."""
+    form = signed("/token", keys["ES256"], fields=ASKED["/token"])
+    form["client_assertion"] = made_out_to(audience, keys["ES256"])
+    assert caller.form("/token", form).status == status
+
+
+@pytest.mark.parametrize(
+    ("claims", "form", "said"),
+    [
+        ({}, {}, "shop"),
+        ({"sub": "stock"}, {"client_id": "shop"}, "stock"),
+        ({"sub": "a\nb" + "x" * 9_000}, {}, "a\\x0ab"),
+        ({"sub": 7}, {"client_id": "shop"}, "shop"),
+        ({"sub": 7}, {}, None),
+        (None, {"client_id": "shop"}, "shop"),
+        (None, {}, None),
+    ],
+)
+def test_a_refusal_is_audited_by_the_name_it_was_made_in(caller, claims, form, said, caplog):
+    """Unverified, and shown so that it forges no line; without a readable one, by the form's."""
+    caplog.set_level(logging.INFO, "tokenward.audit")
+    fields = ASKED["/token"] | form | {"client_assertion_type": ASSERTION_TYPE}
+    other = _jose.generate_key("ES256")
+    assertion = "no.assertion" if claims is None else made_out_to(ISSUER, other, **claims)
+    assert caller.form("/token", fields | {"client_assertion": assertion}).status == 401
+
+    (line,) = [json.loads(r.getMessage()) for r in caplog.records if r.name == "tokenward.audit"]
+    assert "client_auth_failed" == line["event"]
+    name = line.get("client_id")
+    assert said == name if said is None else name.startswith(said)
+    assert len(name or "") < 500

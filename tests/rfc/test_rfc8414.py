@@ -62,7 +62,7 @@ def test_2_members_are_those_that_are_true():
         "revocation_endpoint_auth_methods_supported": METHODS,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "response_types_supported": [],
-        "grant_types_supported": ["client_credentials", "refresh_token"],
+        "grant_types_supported": [],
         "subject_types_supported": ["public"],
     }
 
@@ -77,6 +77,29 @@ def test_2_scopes_are_those_of_all_clients():
         ]
     )
     assert service.metadata()["scopes_supported"] == ["admin", "read", "write"]
+
+
+@pytest.mark.parametrize(
+    ("grants", "lifetime", "supported"),
+    [
+        ([[], []], 3_600, []),
+        ([["client_credentials"], []], 3_600, ["client_credentials"]),
+        (
+            [["refresh_token"], ["client_credentials"]],
+            3_600,
+            ["client_credentials", "refresh_token"],
+        ),
+        ([["refresh_token"], ["client_credentials"]], 0, ["client_credentials"]),
+        ([["refresh_token"]], None, []),
+        ([["refresh_token"]], 3_600, ["refresh_token"]),
+    ],
+)
+def test_2_grants_are_those_that_some_client_is_granted(grants, lifetime, supported):
+    """At the token endpoint; nobody refreshes there where no refresh token is handed out."""
+    clients = [Client(f"client{n}", SECRET, grants=named) for n, named in enumerate(grants)]
+    service = make_service(clients=clients, refresh_token_lifetime=lifetime)
+
+    assert supported == service.metadata()["grant_types_supported"]
 
 
 @pytest.mark.parametrize("issuer", ["https://auth.example", "https://example.com/auth/one"])

@@ -253,7 +253,7 @@ class TestPrivateKeyJWT:
         name = alg.lower()
         assert ask(self.make(key=KEYS[alg], iss=name, sub=name)) == name
 
-    @pytest.mark.parametrize("aud", [ISSUER, TOKEN_ENDPOINT, ASKED, ["https://x.example", ASKED]])
+    @pytest.mark.parametrize("aud", [ISSUER, TOKEN_ENDPOINT, ASKED, [ASKED]])
     def test_made_out_to_us(self, ask, aud):
         """Section 3: by the issuer, the token endpoint, or the endpoint that is asked."""
         assert ask(self.make(aud=aud)) == "es256"
@@ -285,6 +285,8 @@ class TestPrivateKeyJWT:
             {"aud": f"{ISSUER}/revoke"},
             {"aud": []},
             {"aud": [ASKED, 1]},
+            {"aud": ["https://x.example", ASKED]},
+            {"aud": [ISSUER, ASKED]},
             {"aud": None},
             {"iss": None},
             {"iss": "orders"},

@@ -161,6 +161,31 @@ class TestTable:
         refused = {name for name, status in statuses.items() if status == 415}
         assert refused == set(types) - {expected}
 
+    @pytest.mark.parametrize("path", ["/me", "/sessions"])
+    def test_a_form_beside_a_token_is_looked_at_where_no_body_is_read(self, send, token, path):
+        """RFC 6750, section 2: a token in it would be the second; other bodies are nobody's."""
+        bearer = {"Authorization": f"Bearer {token}"}
+        for body, kind, expected in (
+            (b"x=1", FORM, 415),
+            (b"access_token=x", FORM, 400),
+            (b"x" * 65_537, FORM, 413),
+            (b"{", JSON, 200),
+            (b"", FORM, 200),
+        ):
+            assert send("GET", path, body, Content_Type=kind, **bearer)[0] == expected
+
+    @pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
+    def test_nothing_at_all_is_an_empty_form(self, send, path):
+        """RFC 6749, sections 3.2 and 5.2: what is missing is the client, and then a field."""
+        for kind in (None, "", "text/plain", FORM):
+            status, _, answer = send("POST", path, b"", Content_Type=kind)
+            assert (status, answer["error"]) == (401, "invalid_client")
+            status, _, answer = send("POST", path, b"", Content_Type=kind, Authorization=BASIC)
+            assert (status, answer["error"]) == (400, "invalid_request")
+            assert "is required" in answer["error_description"]
+        for body, kind in ((b"", JSON), (b"x", "text/plain"), (b"token=x", None), (b" ", "")):
+            assert send("POST", path, body, Content_Type=kind, Authorization=BASIC)[0] == 415
+
     @pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: row.name)
     def test_says_who_may_ask(self, send, row):
         """RULES 27, 39: a bearer or a client where the row says so; each answer varies with it."""

@@ -19,6 +19,8 @@ from tokenward.passwords import (
     needs_rehash,
     verify_password,
 )
+from tokenward.repositories import open_repositories
+from tokenward.schemas import LoginRequest, RegisterRequest
 
 REFUSED = [
     pytest.param("", id="empty"),
@@ -255,14 +257,27 @@ def test_a_refused_password_is_in_no_message():
     [
         pytest.param(hash_password("secret", cost=5), False, id="as it should be"),
         pytest.param(hash_password("secret", cost=4), True, id="lower cost"),
-        pytest.param(hash_password("secret", cost=6), False, id="higher cost"),
+        pytest.param(hash_password("secret", cost=6), True, id="higher cost"),
         pytest.param(plain(b"secret", 5), True, id="plain"),
         pytest.param("broken", True, id="malformed"),
     ],
 )
-def test_needs_rehash_names_foreign_and_cheaper_hashes(hashed, expected):
+def test_needs_rehash_names_foreign_hashes_and_those_of_another_cost(hashed, expected):
     """These are what a login renews."""
     assert needs_rehash(hashed, cost=5) is expected
+
+
+@pytest.mark.parametrize("imported", [hash_password("secret", cost=6), plain(b"secret", 6)])
+def test_a_login_brings_a_costlier_hash_down_to_the_configured_cost(imported):
+    """After it, a wrong password takes no longer than an unknown name does (RULES 33)."""
+    users = open_repositories("memory://", bcrypt_cost=4).users
+    request = RegisterRequest(username="ada", email="ada@example.org", password="first secret")
+    users.create(request)
+    assert users.replace_hash(users.get_by_username("ada"), imported)
+    assert users.verify_credentials(LoginRequest(username="ada", password="secret")) is not None
+
+    assert users.get_by_username("ada").hashed_password.startswith("$tw1$2b$04$")
+    assert users.verify_credentials(LoginRequest(username="ada", password="secret")) is not None
 
 
 @pytest.mark.parametrize("cost", [3, 17, -1, 12.0, "12", None, True])

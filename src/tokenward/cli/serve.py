@@ -22,6 +22,7 @@ from tokenward._log import shown
 from tokenward.bearer import error_response
 from tokenward.cli.malformed import Channel
 from tokenward.commands.setup import service_section
+from tokenward.commands.store import of_plain_keys
 from tokenward.config import build_service
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.passwords import limit_hashing
@@ -57,7 +58,7 @@ def serve(settings: Settings, *, bind: tuple[str, int], threads: int, output: Ou
 
     Raises:
         ConfigurationError: The store is missing, or the address cannot be used.
-        AuthServiceUnavailable: The store is busy.
+        AuthServiceUnavailable: A SQLite store is busy.
     """
     section = service_section(settings)
     service = build_service(settings)
@@ -73,6 +74,8 @@ def serve(settings: Settings, *, bind: tuple[str, int], threads: int, output: Ou
         )
     if section.in_memory:
         output.note("warning: service.store is memory://; users and keys end with this process.")
+    if advice := of_plain_keys(section):
+        output.note(f"warning: {advice}")
     with _stopping(server):
         output.say(f"Serving {section.issuer} at {server.url}")
         if not server.run():

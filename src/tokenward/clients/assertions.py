@@ -35,6 +35,17 @@ _MAX_JTI_CHARACTERS: Final = 1_024
 _TYPES = frozenset({"jwt", "client-authentication+jwt"})
 
 
+def claimed_by(form: Mapping[str, str]) -> str | None:
+    """Return in whose name an assertion is made, unverified: for the audit trail alone."""
+    with contextlib.suppress(InvalidToken):
+        subject = _jose.parse(form["client_assertion"], algorithms=_jose.ASYMMETRIC).claims.get(
+            "sub"
+        )
+        if isinstance(subject, str):
+            return subject
+    return form.get("client_id")
+
+
 class Assertions:
     """The check of client assertions against the keys of the clients that have some.
 
@@ -80,6 +91,7 @@ class Assertions:
         if claims.get("iss") != client_id or form.get("client_id", client_id) != client_id:
             raise _refused("iss, sub and the form's client_id are not one and the same")
         _check_type(assertion.header)
+        _check_audience(claims)
         ClaimsPolicy(audience=audiences, required=("exp", "jti"), leeway=_LEEWAY).check_claims(
             claims, now=now
         )
@@ -118,6 +130,13 @@ def _check_type(header: Mapping[str, Any]) -> None:
     typ = header.get("typ", "JWT")
     if not isinstance(typ, str) or typ.lower().removeprefix("application/") not in _TYPES:
         raise _refused(f"the header typ {shown(typ)} is not that of an assertion")
+
+
+def _check_audience(claims: Mapping[str, Any]) -> None:
+    # Whoever else it is made out to could present it here as its own.
+    audience = claims.get("aud")
+    if isinstance(audience, list) and len(audience) != 1:
+        raise _refused(f"aud has {len(audience)} values; make it out to this issuer alone")
 
 
 def _check_life(claims: Mapping[str, Any], now: float) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tokenward._audit import audit
 from tokenward._log import shown
-from tokenward.clients.assertions import ASSERTION_TYPE, Assertions, UseOnce
+from tokenward.clients.assertions import ASSERTION_TYPE, Assertions, UseOnce, claimed_by
 from tokenward.clients.shared_secret import digest_of, is_basic, readings
 from tokenward.errors import (
     ConfigurationError,
@@ -153,7 +153,7 @@ class Clients:
         except InvalidToken as error:
             hint = f"the client assertion is refused: {error.hint}"
         # Raised here and not above: the reason is for the log, and the answer is always the same.
-        raise self._refusal(form.get("client_id"), hint, peer)
+        raise self._refusal(claimed_by(form), hint, peer)
 
     def _refusal(self, named: str | None, hint: str, peer: str | None) -> InvalidClient:
         audit("client_auth_failed", self._clock(), client_id=named, peer=peer)

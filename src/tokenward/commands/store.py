@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenward.config import Settings
+    from tokenward.config.settings import ServiceSection
     from tokenward.repositories import Repositories, UserRepository
     from tokenward.service import AuthService
+
+_logger = logging.getLogger("tokenward.keys")
 
 
 @contextmanager
@@ -60,6 +64,8 @@ def serving(settings: Settings, *, people: UserRepository | None = None) -> Iter
 def init(settings: Settings) -> bool:
     """Make the store and its first signing keys; what is there already is left as it is.
 
+    What `of_plain_keys` says is logged.
+
     Returns:
         Whether anything had to be made.
 
@@ -67,8 +73,26 @@ def init(settings: Settings) -> bool:
         ConfigurationError: The store cannot be made, or what is there cannot be used.
         AuthServiceUnavailable: It is busy or down.
     """
-    lasting_section(settings)
-    return initialize_store(settings)
+    section = lasting_section(settings)
+    made = initialize_store(settings)
+    if advice := of_plain_keys(section):
+        _logger.warning("%s", advice)
+    return made
+
+
+def of_plain_keys(section: ServiceSection) -> str | None:
+    """Return what to say of keys that a database keeps as they are; ``None``: there are none.
+
+    In SQLite the file is for its owner only.
+    """
+    if section.keys.secrets or section.keys.files is not None:
+        return None
+    if not section.store.startswith("mongodb"):
+        return None
+    return (
+        "service.keys: the signing keys are in the database unsealed, and whoever reads it signs "
+        "tokens; write secrets, and then run `tokenward keys prune`, or write files."
+    )
 
 
 def cleanup(settings: Settings) -> int:

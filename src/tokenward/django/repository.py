@@ -130,11 +130,13 @@ class DjangoUserRepository(RecordUserRepository):
             known: int = self._rows().filter(tokenward_account__isnull=False).count()
         return known
 
-    def set_password(self, username: str, password: str | None) -> None:
+    def set_password(
+        self, username: str, password: str | None, *, version: int | None = None
+    ) -> None:
         """See `UserRepository.set_password`; the project's validators for passwords hold."""
         if password is not None:
             self._check_password(password, None)
-        super().set_password(username, password)
+        super().set_password(username, password, version=version)
 
     def delete(self, username: str) -> None:
         """See `UserRepository.delete`; what depends on the row goes with it.
@@ -231,11 +233,11 @@ class DjangoUserRepository(RecordUserRepository):
                 users.append(None if account is None else self._user(row, account))
         return [user for user in users if user is not None and user.is_active]
 
-    def _set(self, username: str, column: Change, value: Value) -> None:
+    def _set(self, username: str, column: Change, value: Value, version: int | None = None) -> None:
         self.get_by_username(username)  # so that it has its account
-        super()._set(username, column, value)
+        super()._set(username, column, value, version)
 
-    def _change(self, username_key: str, column: Change, value: Value) -> bool:
+    def _change(self, username_key: str, column: Change, value: Value, version: int | None) -> bool:
         digest, alias = digest_of(username_key), self._alias
         changes: dict[str, Any] = {"updated_at": self._time()}
         written = []
@@ -243,6 +245,12 @@ class DjangoUserRepository(RecordUserRepository):
             row = self._rows().filter(tokenward_account__username_digest=digest).first()
             if row is None:
                 return False
+            as_seen: dict[str, Any] = (
+                {"is_active": row.is_active} if self._columns.is_active else {}
+            )
+            # Only in step with its row: what was done to the row alone is not counted yet.
+            in_step = {**as_seen, "password_digest": digest_of(row.password)}
+            as_seen["password"] = row.password
             if column == "hashed_password":
                 row.password = column_of(value if isinstance(value, str) else None)
                 changes["password_digest"] = digest_of(row.password)
@@ -257,13 +265,23 @@ class DjangoUserRepository(RecordUserRepository):
             mine = Account.objects.using(alias).filter(
                 pk=row.tokenward_account.pk, username_digest=digest
             )
+            if version is not None:
+                mine = mine.filter(token_version=version, **in_step)
             with transaction.atomic(using=alias):
                 # The account first: it is in step then when Django says that the row was saved.
                 if not mine.update(**changes):
                     return False
+                if version is not None and not self._is_still(row.pk, as_seen):
+                    transaction.set_rollback(True, using=alias)
+                    return False
                 if written:
                     row.save(update_fields=written, using=alias)
         return True
+
+    def _is_still(self, row_key: Any, as_seen: dict[str, Any]) -> bool:
+        """Tell whether a row is as it was read, and keep it so until the transaction ends."""
+        rows = all_rows(self._alias).filter(pk=row_key, **as_seen)
+        return bool(rows.select_for_update())
 
     def _remove(self, username_key: str) -> bool:
         digest, alias = digest_of(username_key), self._alias

@@ -18,8 +18,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from django.core.checks import CheckMessage, Error
-from django.urls import URLPattern, path
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name
+from django.urls import Resolver404, URLPattern, path, resolve
 
 from tokenward.django._endpoint_views import NO_SERVICE, root_view_of, view_of
 from tokenward.django._state import home
@@ -38,9 +38,29 @@ class _FirstPattern(URLPattern):
         """Return what is wrong with the pattern, or with the service behind all of them."""
         found: list[Any] = list(super().check())
         with contextlib.suppress(ConfigurationError):  # that is tokenward.E001
-            if home().settings().service is None:
+            service = home().settings().service
+            if service is None:
                 found.append(Error(NO_SERVICE, id="tokenward.E011"))
+            elif missing := [p for p in well_known_at_root(service.issuer) if not _is_ours(p)]:
+                found.append(
+                    Warning(
+                        f"The metadata of {service.issuer} is not at the root of the host, where "
+                        f"it is looked for first (RFC 8414, section 3.1): {missing[0]}",
+                        hint="Add *well_known_urlpatterns of tokenward.django.urls to the "
+                        "urlpatterns of the ROOT_URLCONF, before what catches every path.",
+                        id="tokenward.W011",
+                    )
+                )
         return found
+
+
+def _is_ours(path_at_root: str) -> bool:
+    """Tell whether one of `well_known_urlpatterns` answers there."""
+    try:
+        name = resolve(path_at_root).url_name
+    except Resolver404:
+        return False
+    return name in {pattern.name for pattern in well_known_urlpatterns}
 
 
 def _pattern(endpoint: Endpoint) -> URLPattern:

@@ -152,7 +152,7 @@ def read_json(request: Request, model: type[Model], *, optional: bool = False) -
 
 
 def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form body.
+    """Return the fields of a form body; an empty body that names no type has none.
 
     Raises:
         UnsupportedMediaType: The body is not a form.
@@ -161,8 +161,12 @@ def read_form(request: Request) -> dict[str, str]:
         OAuthError: A token, a secret or a password is in the query.
     """
     _refuse_secrets_in_query(request.query)
+    # Where no type is named, wsgiref names this one.
+    body = read_body(request) if media_type(request) in {"", "text/plain"} else None
+    if body == b"":
+        return {}
     _require(request, FORM)
-    return parse_form(read_body(request))
+    return parse_form(read_body(request) if body is None else body)
 
 
 def parse_form(body: bytes) -> dict[str, str]:

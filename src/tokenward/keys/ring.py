@@ -32,10 +32,14 @@ class KeyRing:
     With a store, it is read again every 60 seconds, so that what another process changed counts
     here too. A store that is down then changes nothing. A key that cannot be opened then is left
     out with an ERROR in the log; a key that is gone from the store verifies nothing any more.
+
+    A store that is down when the ring is loaded is asked again when the ring is used, once a second
+    at most. Until it answers, every use is `AuthServiceUnavailable`, and so it is when there turn
+    out to be no keys or one that does not open; the log says so once a minute.
     """
 
     def __init__(
-        self, snapshot: Snapshot, *, store: KeyRepository | None, terms: Terms, clock: Clock
+        self, snapshot: Snapshot | None, *, store: KeyRepository | None, terms: Terms, clock: Clock
     ) -> None:
         self._watch = Watch(snapshot, store=store, terms=terms, clock=clock)
 
@@ -65,6 +69,8 @@ class KeyRing:
     ) -> KeyRing:
         """Open the keys of a store; none is made here.
 
+        A store that is down is no error: the ring opens the keys as soon as it answers.
+
         Args:
             store: Where the keys are.
             sealer: Opens them, when they are sealed, and seals what a rotation stores.
@@ -79,12 +85,11 @@ class KeyRing:
         Raises:
             ConfigurationError: There are no keys, one cannot be opened, or not exactly one is
                 current; or an argument cannot be what was meant.
-            AuthServiceUnavailable: The store is down.
         """
         terms = Terms(sealer, algorithm, rotate_every, longest_lifetime)
-        _, stored = store.load()
-        snapshot = open_all(stored, sealer=sealer, now=clock())
-        return cls(snapshot, store=store, terms=terms, clock=clock)
+        ring = cls(None, store=store, terms=terms, clock=clock)
+        ring._watch.start()
+        return ring
 
     @classmethod
     def salvage(
@@ -191,7 +196,8 @@ class KeyRing:
         """The key that signs now.
 
         Raises:
-            AuthServiceUnavailable: The store has none that can be opened any more.
+            AuthServiceUnavailable: The store could not be asked yet, or has none that can be
+                opened any more.
         """
         key = self._watch.fresh().current
         if key is None:
@@ -205,15 +211,26 @@ class KeyRing:
 
         The same object until one comes or goes, so that what was verified with it can be
         remembered together with it.
+
+        Raises:
+            AuthServiceUnavailable: The store could not be asked yet.
         """
         return self._watch.fresh().key_set
 
     def kids(self) -> tuple[str, ...]:
-        """Return the ids of the published keys, the current one first."""
+        """Return the ids of the published keys, the current one first.
+
+        Raises:
+            AuthServiceUnavailable: As `key_set`.
+        """
         return tuple(key.kid for key in self.key_set.keys if key.kid is not None)
 
     def public_jwks(self) -> dict[str, Any]:
-        """Return the published keys as a JWK Set (RFC 7517, section 5)."""
+        """Return the published keys as a JWK Set (RFC 7517, section 5).
+
+        Raises:
+            AuthServiceUnavailable: As `key_set`.
+        """
         return {"keys": [_jose.public_jwk(key) for key in self.key_set.keys]}
 
     def rotate(self, *, force: bool = False, compromised: bool = False) -> str:

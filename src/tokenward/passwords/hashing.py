@@ -51,7 +51,7 @@ def verify_password(
 
 
 def needs_rehash(hashed_password: str, *, cost: int = DEFAULT_COST) -> bool:
-    """Tell whether the hash is in a foreign form or below ``cost``."""
+    """Tell whether the hash is in a foreign form or not of ``cost``."""
     return PasswordHasher(cost=cost).needs_rehash(hashed_password)
 
 
@@ -114,7 +114,8 @@ class PasswordHasher:
         """Tell whether the hash is of this password.
 
         A refusal does the work of one hash at this cost whatever the hash is: absent, malformed,
-        or made at a lower cost. (One of a higher cost takes its own.)
+        or made at a lower cost. One of a higher cost takes its own, longer, which tells that the
+        account is there: so `needs_rehash` names it too, and the next login renews it.
 
         Args:
             plain_password: What was presented.
@@ -143,9 +144,14 @@ class PasswordHasher:
             return verified
 
     def needs_rehash(self, hashed_password: str) -> bool:
-        """Tell whether the hash is in a foreign form or below this cost."""
+        """Tell whether the hash is in a foreign form, or of another cost than this.
+
+        A higher cost counts as well: refusals of such a hash take longer than those of an unknown
+        name. Processes that check one store's passwords have one cost between them; with several,
+        each renews what another made.
+        """
         stored = _STORED.fullmatch(hashed_password)
-        return stored is None or not stored["tag"] or int(stored["cost"]) < self.cost
+        return stored is None or not stored["tag"] or int(stored["cost"]) != self.cost
 
 
 def limit_hashing(

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "MAX_ROTATIONS",
+    "REUSED",
+    "ROTATED",
+    "UNKNOWN",
     "CounterRepository",
     "Family",
     "KeyRepository",
@@ -80,6 +83,8 @@ __all__ = [
     "check_store_url",
     "open_repositories",
 ]
+
+ROTATED, REUSED, UNKNOWN = Rotation.ROTATED, Rotation.REUSED, Rotation.UNKNOWN
 
 # A store's module, and the driver it needs, is loaded when one of its names is asked for.
 _HOMES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tokenward.errors import InvalidRequest
@@ -62,8 +62,8 @@ class KeptFamily:
     """A family with the digests of its refresh tokens; ``used`` in the order of their use."""
 
     family: Family
-    current: bytes
-    used: tuple[bytes, ...] = ()
+    current: bytes = field(repr=False)
+    used: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def digests(self) -> tuple[bytes, ...]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from tokenward._log import shown
-from tokenward.errors import UserNotFound
+from tokenward.errors import TokenRevoked, UserNotFound
 from tokenward.repositories._checks import (
     check_page,
     checked_roles,
@@ -73,8 +73,8 @@ class RecordUserRepository(UserRepository):
     def _page(self, skip: int, limit: int) -> list[User]: ...
 
     @abstractmethod
-    def _change(self, username_key: str, column: Change, value: Value) -> bool:
-        """Change the record; tell whether there is one."""
+    def _change(self, username_key: str, column: Change, value: Value, version: int | None) -> bool:
+        """Change the record, with a ``version`` only one of that; tell whether there is one."""
 
     @abstractmethod
     def _remove(self, username_key: str) -> bool:
@@ -121,9 +121,11 @@ class RecordUserRepository(UserRepository):
         check_page(skip, limit)
         return self._page(skip, limit)
 
-    def set_password(self, username: str, password: str | None) -> None:
+    def set_password(
+        self, username: str, password: str | None, *, version: int | None = None
+    ) -> None:
         hashed = None if password is None else self.hasher.hash(password)
-        self._set(username, "hashed_password", hashed)
+        self._set(username, "hashed_password", hashed, version)
 
     def set_active(self, username: str, active: bool) -> None:  # noqa: FBT001 - the name says it
         self._set(username, "is_active", bool(active))
@@ -139,10 +141,13 @@ class RecordUserRepository(UserRepository):
         if key is None or not self._remove(key):
             raise _not_found(username)
 
-    def _set(self, username: str, column: Change, value: Value) -> None:
+    def _set(self, username: str, column: Change, value: Value, version: int | None = None) -> None:
         key = lookup_key(username)
-        if key is None or not self._change(key, column, value):
+        if key is not None and self._change(key, column, value, version):
+            return
+        if key is None or version is None or self._find("username_key", key) is None:
             raise _not_found(username)
+        raise TokenRevoked("the account was changed meanwhile, so that its password was not")
 
     def _now(self) -> int:
         return int(self._clock())

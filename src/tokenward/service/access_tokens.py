@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tokenward._spellings import digests_of
 from tokenward.bearer import is_scope_token
 from tokenward.errors import ConfigurationError, InvalidToken, TokenExpired
+from tokenward.service.arguments import claims_said
 from tokenward.tokens import LocalVerifier, create_access_token
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FIRST_PARTY_CLIENT_ID = "tokenward"
 """The ``client_id`` of tokens from a login that no client vouched for (RFC 9068, section 2.2)."""
 
-ClaimsHook = Callable[["User"], Mapping[str, Any]]
+ClaimsHook = Callable[["User"], Mapping[str, Any] | None]
 
 # A revocation outlives its token by the largest leeway that a verifier may reasonably have.
 _LONGEST_LEEWAY = 300
@@ -190,6 +191,9 @@ class AccessTokens:
     def verify(self, token: str, *, audiences: frozenset[str] | None = None) -> Principal:
         """Return who ``token`` speaks for, at the issuer's own strictness.
 
+        A token that was handed to a client is over when the client is not configured any more,
+        whomever it speaks for.
+
         Args:
             token: Anything.
             audiences: The token must be for one of these; ``None``: the issuer's own.
@@ -206,8 +210,8 @@ class AccessTokens:
         # The verifier's leeway is for clocks that differ; of its own `exp` the issuer is the judge.
         if principal.expires_at is None or principal.expires_at <= self._clock():
             raise TokenExpired("expired by the issuer's own clock")
-        if principal.kind == "client" and principal.client_id not in self._client_ids:
-            hint = "the client that the token speaks for is not configured any more"
+        if not self._is_of_known_client(principal):
+            hint = "the client that the token was issued to is not configured any more"
             raise InvalidToken(hint, reason="client_unknown")
         return principal
 
@@ -233,8 +237,19 @@ class AccessTokens:
             for digest in digests_of(token):
                 self._revocations.publish(digest)
 
+    def _is_of_known_client(self, principal: Principal) -> bool:
+        claims = principal.claims
+        if principal.kind == "client":
+            return principal.client_id in self._client_ids
+        # Every token that we issue to people has both. Without them it is one that the program
+        # around us made by `create_access_token`, whose clients are its own affair.
+        client_id = claims.get("client_id")
+        if "ver" not in claims or not isinstance(client_id, str):
+            return True
+        return client_id == FIRST_PARTY_CLIENT_ID or client_id in self._client_ids
+
     def _said_by_hook(self, user: User) -> tuple[dict[str, Any], tuple[str, ...]]:
-        more = dict(self._claims(user)) if self._claims is not None else {}
+        more = claims_said(self._claims, user)
         if taken := _OWN_CLAIMS & more.keys():
             raise ConfigurationError(
                 f"The claims hook returned {', '.join(sorted(taken))}; leave these to the service."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tokenward._audit import audit
 from tokenward._log import OncePerMinute
-from tokenward.errors import InvalidCredentials, RegistrationClosed
+from tokenward.errors import InvalidCredentials, RegistrationClosed, TooManyAttempts
 from tokenward.schemas import (
     ForgotPasswordRequest,
     LoginRequest,
@@ -66,7 +66,8 @@ class Accounts(Base):
             peer: The address of whoever asks, for the throttle and the audit trail.
 
         Raises:
-            InvalidToken: The token is refused.
+            InvalidToken: The token is refused; or it was ended while this was under way
+                (`TokenRevoked`), and the password is what it was made by whoever ended it.
             InvalidRequest: One of the two is no password, or ``new`` is not what this service wants
                 (field ``new_password``).
             InvalidCredentials: ``current`` is wrong.
@@ -82,7 +83,8 @@ class Accounts(Base):
         if verified is None or verified.id != principal.subject:
             raise InvalidCredentials
         attempt.succeeded()
-        self._replace_password(user, new)
+        # Of what the token was verified for: whatever an operator did since then stands.
+        self._replace_password(user, new, version=principal.claims.get("ver", 0))
         self._access.forget(token)
         self._say_changed(user, how="changed", peer=peer)
 
@@ -92,6 +94,9 @@ class Accounts(Base):
         Whether anybody has it is told by nothing, the time it takes included: the look-up and what
         follows wait for a thread of their own. Somebody without a password gets none: an operator
         decided that no password opens the account.
+
+        The throttle bounds what is sent to one address, see `MESSAGES_PER_MAILBOX`. Beyond that
+        nothing is sent, and that is not told either; what was sent before stays good.
 
         Args:
             email: The address.
@@ -111,6 +116,10 @@ class Accounts(Base):
         def look_up_and_send() -> None:
             user = self._users.get_by_email(address)
             if user is not None and user.is_active and user.hashed_password is not None:
+                try:
+                    self._attempts.begin("message", user.email, peer)
+                except TooManyAttempts:
+                    return
                 who = {"subject": user.id, "username": user.username}
                 audit("password_reset_asked", self.clock(), **who, peer=peer)
                 self._send("reset_password", user)
@@ -130,7 +139,8 @@ class Accounts(Base):
 
         Raises:
             InvalidRequest: The password is not what this service wants, and the token stays good;
-                or the token is not valid any more (reason ``one_time_token``).
+                or the token is not valid any more (reason ``one_time_token``): the account was
+                changed since it was made, up to the moment at which the password is stored.
             TooManyAttempts: The throttle does not look at this one.
             AuthServiceUnavailable: A store or the hashing is busy or down; the token stays good.
         """
@@ -138,10 +148,11 @@ class Accounts(Base):
         attempt = self._attempts.begin("one_time", None, peer)
 
         def change(user: User) -> None:
-            # First, because the token is good for nothing once the password is another.
+            # First, because the token is good for nothing once the password is another. Whoever
+            # sent it reads what is sent to the address, whether or not the password is set.
             if not user.email_verified:
                 self._verify_address(user, peer=peer)
-            self._replace_password(user.public(), new_password)
+            self._replace_password(user.public(), new_password, version=user.token_version)
             self._say_changed(user.public(), how="reset", peer=peer)
 
         self._one_time.use(token, "reset_password", self._users, change)
@@ -168,9 +179,11 @@ class Accounts(Base):
         self._one_time.use(token, "verify_email", self._users, verify)
         attempt.succeeded()
 
-    def _replace_password(self, user: PublicUser, password: str | None) -> None:
+    def _replace_password(
+        self, user: PublicUser, password: str | None, *, version: int | None = None
+    ) -> None:
         # Raising `token_version`, this ends every token; what follows only tidies up.
-        self._users.set_password(user.username, password)
+        self._users.set_password(user.username, password, version=version)
         self.tokens.end_all(user.id)
 
     def _say_changed(self, user: PublicUser, *, how: str, peer: str | None = None) -> None:

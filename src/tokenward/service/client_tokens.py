@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tokenward._audit import audit
 from tokenward.errors import InvalidScope, InvalidTarget, InvalidToken, UnauthorizedClient
 from tokenward.schemas import IntrospectResponse, TokenResponse
+from tokenward.service.arguments import client_named
 from tokenward.service.base import Base
 from tokenward.service.families import wanted_scopes
 from tokenward.service.introspection import state_of, state_of_refresh_token
@@ -15,7 +16,7 @@ from tokenward.service.introspection import state_of, state_of_refresh_token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenward.clients import Client
+    from tokenward.clients import Client, Clients
 
 GRANT = "client_credentials"
 
@@ -23,11 +24,12 @@ GRANT = "client_credentials"
 class ClientTokens(Base):
     """What clients ask for in their own name: tokens, and what became of tokens."""
 
+    clients: Clients
     issuer: str
 
     def issue_client_token(
         self,
-        client: Client,
+        client: Client | str,
         scopes: Collection[str] | None = None,
         *,
         audiences: Collection[str] | None = None,
@@ -39,7 +41,7 @@ class ClientTokens(Base):
         refuses it.
 
         Args:
-            client: The client, which has authenticated itself.
+            client: The client, which has authenticated itself, or its ``client_id``.
             scopes: What the token is to grant, of the client's scopes; ``None`` or none: all.
             audiences: Whom it is to be for, of the client's ``token_audiences`` or else the
                 service's own (RFC 8707); ``None`` or none: all.
@@ -48,7 +50,9 @@ class ClientTokens(Base):
             UnauthorizedClient: The client's grants have no ``client_credentials``.
             InvalidScope: A scope is none of the client's.
             InvalidTarget: An audience is none of the client's.
+            ConfigurationError: No client has this id.
         """
+        client = client_named(self.clients, client)
         if GRANT not in client.grants:
             raise UnauthorizedClient(f"add {GRANT!r} to the grants of the client")
         wanted = wanted_scopes(scopes)
@@ -67,7 +71,11 @@ class ClientTokens(Base):
         )
 
     def introspect_token(
-        self, token: str, *, client: Client | None = None, token_type_hint: str | None = None
+        self,
+        token: str,
+        *,
+        client: Client | str | None = None,
+        token_type_hint: str | None = None,
     ) -> IntrospectResponse:
         """Return the state of a token (RFC 7662, section 2.2).
 
@@ -78,15 +86,18 @@ class ClientTokens(Base):
 
         Args:
             token: Anything; what is not a good token of ours is inactive.
-            client: Who asks. It learns nothing of an access token that is for none of its
-                audiences. ``None``: the program itself, which learns nothing of refresh tokens.
+            client: Who asks, or its ``client_id``. It learns nothing of an access token that is
+                for none of its audiences. ``None``: the program itself, which learns nothing of
+                refresh tokens.
             token_type_hint: Makes no difference: an access token has dots, and a refresh token
                 none.
 
         Raises:
-            AuthServiceUnavailable: The store is down. Nothing else is raised.
+            AuthServiceUnavailable: The store is down.
+            ConfigurationError: No client has this id. Nothing else is raised.
         """
         del token_type_hint
+        client = None if client is None else client_named(self.clients, client)
         found = None if client is None else self._families.find(token)
         if client is not None and found is not None:
             family, is_current = found
@@ -104,7 +115,7 @@ class ClientTokens(Base):
         token: str,
         token_type_hint: str | None = None,
         *,
-        client: Client | None = None,
+        client: Client | str | None = None,
         peer: str | None = None,
     ) -> None:
         """End a token (RFC 7009): an access token alone, a refresh token with its session.
@@ -117,13 +128,16 @@ class ClientTokens(Base):
         Args:
             token: Anything.
             token_type_hint: Makes no difference; see `introspect_token`.
-            client: Who asks; ``None``: the program itself, which may end every token.
+            client: Who asks, or its ``client_id``; ``None``: the program itself, which may end
+                every token.
             peer: The address of whoever asks, for the audit trail.
 
         Raises:
             AuthServiceUnavailable: The store is busy or down.
+            ConfigurationError: No client has this id.
         """
         del token_type_hint
+        client = None if client is None else client_named(self.clients, client)
         known = {"client_id": client.client_id if client else None, "peer": peer}
         found = self._families.find(token)
         if found is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import ipaddress
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +13,7 @@ from tokenward.errors import ConfigurationError
 from tokenward.repositories import TokenRepository
 from tokenward.schemas import MIN_PASSWORD_CHARACTERS
 from tokenward.service.access_tokens import FIRST_PARTY_CLIENT_ID, AccessTokens, ClaimsHook
+from tokenward.service.arguments import check_hooks, check_throttle, checked_clients
 from tokenward.service.attempts import Attempts
 from tokenward.service.client_tokens import ClientTokens
 from tokenward.service.delivery import Delivery
@@ -26,6 +26,7 @@ from tokenward.service.operators import Operators
 from tokenward.service.policy import PasswordPolicy
 from tokenward.service.readiness import is_ready
 from tokenward.shared_cache import Revocations
+from tokenward.throttle.networks import read_trusted
 
 if TYPE_CHECKING:
     from tokenward.keys import KeyRing
@@ -62,7 +63,7 @@ class AuthService(Logins, Operators, ClientTokens):
         throttle: Counts attempts before anybody is looked up; ``None``: nothing does, and something
             before the service has to.
         trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` says where a request
-            comes from.
+            comes from; ``unix``: whoever is connected without an address.
         shared_cache: The one in which resource servers share answers: what is revoked here is
             marked there.
         revocation_bus: The one that resource servers listen to: they hear of what is revoked here.
@@ -107,11 +108,17 @@ class AuthService(Logins, Operators, ClientTokens):
     ) -> None:
         if registration not in ("closed", "open"):
             raise ConfigurationError(f"registration is 'closed' or 'open', not {registration!r}.")
+        check_hooks(claims=claims, deliver=deliver, on_event=on_event)
+        check_throttle(throttle)
         self.keys = keys
         self.tokens = tokens
         self.issuer = check_issuer(issuer)
         self.audience = audience
-        self.clients = clients if isinstance(clients, Clients) else Clients(clients, clock=clock)
+        self.clients = (
+            clients
+            if isinstance(clients, Clients)
+            else Clients(checked_clients(clients), clock=clock)
+        )
         if any(client.client_id == FIRST_PARTY_CLIENT_ID for client in self.clients):
             raise ConfigurationError(f"No client may be called {FIRST_PARTY_CLIENT_ID!r}.")
         self.access_token_lifetime = access_token_lifetime
@@ -121,7 +128,7 @@ class AuthService(Logins, Operators, ClientTokens):
         self.common_passwords = common_passwords
         self.registration = registration
         self.throttle = throttle
-        self.trusted_proxies = _networks(trusted_proxies)
+        self.trusted_proxies = _proxies(trusted_proxies)
         self.deliver = deliver
         self.clock = clock
         self._users = users
@@ -174,7 +181,8 @@ class AuthService(Logins, Operators, ClientTokens):
 
     def metadata(self) -> dict[str, Any]:
         """Return what we publish about ourselves (RFC 8414, section 3.2)."""
-        return metadata_of(self.issuer, self.clients)
+        refreshing = bool(self.refresh_token_lifetime)
+        return metadata_of(self.issuer, self.clients, refreshing=refreshing)
 
     def ready(self) -> bool:
         """Tell whether our own stores and keys can be used."""
@@ -193,13 +201,14 @@ class AuthService(Logins, Operators, ClientTokens):
         )
 
 
-def _networks(proxies: Sequence[str]) -> tuple[str, ...]:
-    text = "trusted_proxies is a list of addresses or networks, such as ['10.0.0.0/8']."
-    if isinstance(proxies, str):
-        raise ConfigurationError(text)
+def _proxies(proxies: Sequence[str]) -> tuple[str, ...]:
     try:
-        for proxy in proxies:
-            ipaddress.ip_network(proxy)
-    except ValueError:
-        raise ConfigurationError(text) from None
-    return tuple(proxies)
+        if not isinstance(proxies, str):
+            read_trusted(tuple(proxies))
+            return tuple(proxies)
+    except (ValueError, TypeError):
+        pass
+    raise ConfigurationError(
+        "trusted_proxies is a list of addresses or networks, such as ['10.0.0.0/8'], and of 'unix' "
+        "for a proxy that is connected over a Unix socket."
+    )

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 GRANT = "refresh_token"
 
+MAX_SESSIONS = 100
+"""So many sessions a user has at most: the login after that ends their oldest one.
+
+Whoever knows one password could fill the store otherwise, and no list of sessions would end. Logins
+at the same moment may leave a few more, until the next one.
+"""
+
 _ID_BYTES = 16
 
 
@@ -73,7 +80,10 @@ class Families:
         return self._lifetime > 0 and (client is None or GRANT in client.grants)
 
     def log_in(self, access: AccessTokens, user: User, client: Client | None) -> LoginResponse:
-        """Return the first tokens of a new family, or an access token alone."""
+        """Return the first tokens of a new family, or an access token alone.
+
+        Beyond `MAX_SESSIONS` it ends the user's oldest family.
+        """
         if not self.grants_to(client):
             return _answer(access.issue_to_user(user, client=client), user, None)
         now = math.floor(self._clock())
@@ -90,6 +100,7 @@ class Families:
             expires_at=ends,
         )
         refresh_token, digest = random_token()
+        self._make_room(user)
         self._tokens.start_family(family, digest)
         return _answer(issued, user, refresh_token)
 
@@ -142,6 +153,12 @@ class Families:
         """
         digest = digest_of_random_token(refresh_token)
         return None if digest is None else self._tokens.find_family(digest)
+
+    def _make_room(self, user: User) -> None:
+        going_on = self._tokens.families(user.id)
+        for family in going_on[: max(0, len(going_on) + 1 - MAX_SESSIONS)]:
+            self._tokens.end_family(family.id)
+            audit("session_ended", self._clock(), subject=user.id, sid=family.id, how="too_many")
 
     def _end(self, created_at: int, now: int) -> int:
         ends = now + self._lifetime

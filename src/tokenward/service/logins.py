@@ -36,10 +36,12 @@ class Logins(Base):
         A refresh token comes with them unless the service hands out none, or the client's grants
         have no ``refresh_token``. It begins a session: its id is the access token's ``sid``, and
         the refresh tokens that follow are bound to the user, the client and the scopes of now.
+        A user has at most 100 sessions; the login after that ends the oldest.
 
         Args:
             request: Username and password.
-            client: The client that sent them and authenticated itself.
+            client: The client that sent them and authenticated itself; one of the service's, which
+                refuses the tokens of others.
             peer: The address of whoever asks, for the throttle and the audit trail.
 
         Returns:
@@ -106,8 +108,8 @@ class Logins(Base):
 
         Args:
             user: As the store has it now; who it is was checked elsewhere.
-            client: Whom the token is handed to, and who may have a lifetime of its own for it;
-                ``None``: our own login.
+            client: Whom the token is handed to, and who may have a lifetime of its own for it; one
+                of the service's. ``None``: our own login.
 
         Raises:
             ConfigurationError: The ``claims`` hook returned a claim that is ours to make.
@@ -141,11 +143,13 @@ class Logins(Base):
         found = None if refresh_token is None else self._families.find(refresh_token)
         family = self._ends_with(principal, None if found is None else found[0])
         subject, jti, sid = None, None, None
-        if principal is not None:
-            subject, jti, sid = self._ended(principal)
+        # The token that asks ends last: where the store fails on the way, it can ask again.
         if family is not None:
             self.tokens.end_family(family.id)
-            subject, sid = family.subject, sid or family.id
+            subject, sid = family.subject, family.id
+        if principal is not None:
+            subject, jti, own = self._ended(principal)
+            sid = own or sid
         for sent in (token, refresh_token if family is not None else None):
             if sent is not None:
                 self._access.forget(sent)
@@ -214,8 +218,8 @@ class Logins(Base):
             AuthServiceUnavailable: The store is busy or down.
         """
         principal, _ = self._bearer(token)
-        self._access.revoke(principal)
         self.tokens.end_all(principal.subject)
+        self._access.revoke(principal)
         self._access.forget(token)
         audit("session_ended", self.clock(), subject=principal.subject, sid="all", peer=peer)
 
@@ -228,10 +232,10 @@ class Logins(Base):
         return family
 
     def _ended(self, principal: Principal) -> tuple[str, str, str | None]:
-        self._access.revoke(principal)
         sid = principal.claims.get("sid")
         if isinstance(sid, str):
             self.tokens.end_family(sid)
+        self._access.revoke(principal)
         jti: str = principal.claims["jti"]
         return principal.subject, jti, sid if isinstance(sid, str) else None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tokenward._http import check_url
-from tokenward.clients import GRANT_TYPES, METHODS, SIGNING_ALGORITHMS
+from tokenward.clients import METHODS, SIGNING_ALGORITHMS
 from tokenward.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def url_of(issuer: str, path: str) -> str:
     return issuer.removesuffix("/") + path
 
 
-def metadata_of(issuer: str, clients: Iterable[Client] = ()) -> dict[str, Any]:
+def metadata_of(
+    issuer: str, clients: Iterable[Client] = (), *, refreshing: bool = False
+) -> dict[str, Any]:
     """Return what clients may know of this issuer (RFC 8414, section 2), all of it true.
 
     OpenID Connect Discovery 1.0, section 3, asks for more; the rest would name an authorization
@@ -59,15 +61,20 @@ def metadata_of(issuer: str, clients: Iterable[Client] = ()) -> dict[str, Any]:
     Args:
         issuer: As `check_issuer` returned it.
         clients: Those that are configured: what any of them may be granted is what is supported.
+        refreshing: Whether refresh tokens are handed out.
     """
+    clients = tuple(clients)
+    grants = {grant for client in clients for grant in client.grants}
+    if not refreshing:
+        grants.discard("refresh_token")
     published: dict[str, Any] = {
         "issuer": issuer,
         "jwks_uri": url_of(issuer, JWKS_PATH),
         "service_documentation": url_of(issuer, DOCS_PATH),
-        # Empty and yet there: the first is required, and leaving it out of the second would claim
-        # two grants that need a browser.
+        # There even when empty: the first is required, and leaving the second out would claim two
+        # grants that need a browser.
         "response_types_supported": [],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": sorted(grants),
         "subject_types_supported": ["public"],
     }
     for name, path in _ENDPOINTS.items():

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
 
 from tokenward._seal import digest_of_random_token, random_token
-from tokenward.errors import AuthServiceUnavailable, InvalidRequest
+from tokenward.errors import AuthServiceUnavailable, InvalidRequest, InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,6 @@ Purpose = Literal["verify_email", "reset_password"]
 
 LIFETIMES: Final[dict[Purpose, int]] = {"verify_email": 86_400, "reset_password": 3_600}
 """For how many seconds a token of each purpose is good."""
-
-_SECOND_TRY_SECONDS: Final = 600
 
 
 class OneTimeTokens:
@@ -48,7 +46,8 @@ class OneTimeTokens:
             AuthServiceUnavailable: The store is busy or down.
         """
         token, digest = random_token()
-        self._put(digest, purpose, _bound_to(purpose, user), LIFETIMES[purpose])
+        end = math.floor(self._clock()) + LIFETIMES[purpose]
+        self._tokens.put_one_time(digest, purpose, f"{end} {_bound_to(purpose, user)}", end)
         return token
 
     def use(
@@ -64,31 +63,35 @@ class OneTimeTokens:
             token: Anything.
             purpose: What it must be for.
             users: Who there is.
-            then: Is given the user. When it cannot be done right now, the token stays good.
+            then: Is given the user. When it raises `AuthServiceUnavailable` or `InvalidRequest`,
+                the token stays good until the end that it was made with. `InvalidToken`: the
+                account has changed or gone meanwhile.
 
         Raises:
             InvalidRequest: It is none, was used up, has expired, is for another purpose, or the
-                account is not any more what the token was made for.
+                account is not any more what the token was made for; or ``then`` says so.
             AuthServiceUnavailable: A store or the hashing is busy or down.
         """
         digest = digest_of_random_token(token)
-        bound = None if digest is None else self._tokens.take_one_time(digest, purpose)
-        if digest is None or bound is None:
+        kept = None if digest is None else self._tokens.take_one_time(digest, purpose)
+        if digest is None or kept is None:
             raise _refused()
+        end, _, bound = kept.partition(" ")
         try:
-            user = users.get_by_id(bound.split(" ", 2)[2])
-            if user is None or not user.is_active or bound != _bound_to(purpose, user):
-                raise _refused()
-            then(user)
-        except AuthServiceUnavailable:
-            # Whoever is told to try again later can do so. Should a password have been set after
-            # all, the account has moved on, and the token is refused.
+            user = users.get_by_id(bound.split(" ", 2)[-1])
+            is_good = user is not None and user.is_active and bound == _bound_to(purpose, user)
+            if user is not None and is_good:
+                then(user)
+        except InvalidToken:
+            is_good = False
+        except (AuthServiceUnavailable, InvalidRequest):
+            # Whoever is told to try again can do so. Should a password have been set after all,
+            # the account has moved on, and the token is refused.
             with suppress(Exception):
-                self._put(digest, purpose, bound, _SECOND_TRY_SECONDS)
+                self._tokens.put_one_time(digest, purpose, kept, int(end))
             raise
-
-    def _put(self, digest: bytes, purpose: Purpose, bound: str, lifetime: int) -> None:
-        self._tokens.put_one_time(digest, purpose, bound, math.floor(self._clock()) + lifetime)
+        if not is_good:
+            raise _refused()
 
 
 def _bound_to(purpose: Purpose, user: User) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from tokenward._log import shown
 from tokenward.errors import ConfigurationError, TooManyAttempts
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from tokenward.throttle.counting import Counted, FixedWindows, Window
     from tokenward.throttle.outage import Elsewhere
 
-Action = Literal["login", "password", "one_time", "forgot", "register"]
+Action = Literal["login", "password", "one_time", "forgot", "message", "register"]
 """``password`` is the current one, asked for before it is changed; ``one_time`` a token from a
-message; ``forgot`` asks for such a message."""
+message; ``forgot`` asks for such a message, and ``message`` is one that is about to be sent."""
+
+MESSAGES_PER_MAILBOX: Final = Rate(5, 3_600)
+"""So many messages that anybody may ask for are sent to one e-mail address in so long."""
 
 # A success there costs something, a message or an account, so that it is counted like a failure.
-_COSTLY = frozenset({"forgot", "register"})
+_COSTLY = frozenset({"forgot", "message", "register"})
 
 
 class LoginThrottle:
@@ -39,7 +42,9 @@ class LoginThrottle:
     - of one name from all addresses; beyond it an attempt is held back for up to two seconds and
       then looked at like any other: else who knows a name could lock its owner out.
 
-    An attempt without an address has the last limit only, for the same reason. What is stored are
+    An attempt without an address has the last limit only, for the same reason. A ``message`` has
+    none of them, but a bound by the mailbox it goes to, `MESSAGES_PER_MAILBOX`, beyond which it is
+    refused: whoever wants to fill somebody's mailbox asks from many addresses. What is stored are
     digests. When the counters outside of this process do not answer, its own take over at once;
     they have counted all along.
 
@@ -56,7 +61,7 @@ class LoginThrottle:
     ) -> None:
         self._own = own
         self._elsewhere = elsewhere
-        self._rates = rates
+        self._rates = {**rates, "per_mailbox": MESSAGES_PER_MAILBOX}
         self._delays = delays
 
     @classmethod
@@ -114,7 +119,8 @@ class LoginThrottle:
         Args:
             action: What is attempted; each is counted apart.
             name: The username or e-mail address, as it came; ``None``: there is none.
-            address: The address it came from; ``None``, or what is no address: not known.
+            address: The address it came from; ``None``, or what is no address: not known. A
+                ``message`` is counted by its ``name`` alone, the e-mail address it goes to.
             vouched: A client that has authenticated passes it on, of its own people: the address
                 is the client's, and as such has no limit.
 
@@ -124,9 +130,12 @@ class LoginThrottle:
         where = read_address(address)
         whence = None if where is None else address_key(where)
         who = None if name is None else name_key(name)
-        by_address = self._limited("per_address", action, None if vouched else whence)
-        by_both = self._limited("per_name_and_address", action, who, whence)
-        by_name = self._limited("per_name", action, who)
+        if action == "message":
+            by_address, by_both, by_name = [], self._limited("per_mailbox", action, who), []
+        else:
+            by_address = self._limited("per_address", action, None if vouched else whence)
+            by_both = self._limited("per_name_and_address", action, who, whence)
+            by_name = self._limited("per_name", action, who)
         refusing, limits = by_address + by_both, by_address + by_both + by_name
 
         # First this process's own: an address that is over its limit here leaves no names behind,

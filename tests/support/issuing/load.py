@@ -55,9 +55,9 @@ class Load:
         self._url = url
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        draws = [random.Random(f"{seed}-{at}") for at in range(THREADS)]  # noqa: S311 - no secret
         self._threads = [
-            threading.Thread(target=self._live, args=(at, random.Random(f"{seed}-{at}")))
-            for at in range(THREADS)
+            threading.Thread(target=self._live, args=each) for each in enumerate(draws)
         ]
         self._threads.append(threading.Thread(target=self._rotate))
 

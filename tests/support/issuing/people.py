@@ -83,7 +83,9 @@ def check_person(person, visitor, tokens):
         tokens: The store's `TokenRepository`.
     """
     # Sessions come first: a look at them changes nothing that the rest is about.
-    over = [(session.ended, _check_session(session, visitor, tokens)) for session in person.sessions]
+    over = [
+        (session.ended, _check_session(session, visitor, tokens)) for session in person.sessions
+    ]
     perhaps = {is_over for ended, is_over in over if ended == PERHAPS}
     account = _check_account(person, visitor)
     if account is None:
@@ -156,4 +158,4 @@ def _check_session(session, visitor, tokens):
 
 def _refused(refresh_token, session, visitor):
     answer = visitor.refresh(refresh_token, by_client=session.by_client)
-    return (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    return (answer.status_code, answer.json().get("error")) == (400, "invalid_grant")

@@ -17,7 +17,7 @@ from tokenward.config.build.store import initialize_store
 
 PATIENCE = 30.0
 CLIENT = ("shop", "9f8a-77e1-quartz-lantern")
-# The throttle counts in the store, and refuses nobody.
+# The throttle counts, and refuses nobody.
 CONFIG = """
 [service]
 issuer = "https://auth.example"
@@ -25,8 +25,15 @@ audience = "orders"
 store = "{store}"
 registration = "open"
 password = {{ bcrypt_cost = 4 }}
-throttle = {{ per_name_and_address = "{many}", per_address = "{many}", per_name = "{many}" }}
-keys = {{ secrets = ["kq3V-new-8fJ2_0pTzXw7Lm"] }}
+
+[service.throttle]
+storage = "{counters}"
+per_name_and_address = "{many}"
+per_address = "{many}"
+per_name = "{many}"
+
+[service.keys]
+secrets = ["kq3V-new-8fJ2_0pTzXw7Lm"]
 
 [[service.clients]]
 client_id = "shop"
@@ -42,16 +49,18 @@ class Site:
     Args:
         folder: Where configuration and logs go.
         store: The URL of a store; it is made.
+        counters: The storage of the throttle.
 
     Attributes:
         config: The path of the configuration.
         settings: The same, read.
     """
 
-    def __init__(self, folder, store):
+    def __init__(self, folder, store, *, counters="memory"):
         self.folder = folder
         self.config = folder / "tokenward.toml"
-        self.config.write_text(CONFIG.format(store=store, many="1000000/hour"), "utf-8")
+        text = CONFIG.format(store=store, counters=counters, many="1000000/hour")
+        self.config.write_text(text, "utf-8")
         self.settings = Settings.from_file(str(self.config))
         initialize_store(self.settings)
 
@@ -194,7 +203,9 @@ def at_once(urls, number, ask):
             barrier.wait(PATIENCE)
             answers.append(ask(visitor, at))
 
-    threads = [threading.Thread(target=one, args=(urls[at % len(urls)], at)) for at in range(number)]
+    threads = [
+        threading.Thread(target=one, args=(urls[at % len(urls)], at)) for at in range(number)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

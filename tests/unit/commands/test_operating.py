@@ -11,6 +11,7 @@ import time
 import pytest
 from filled_stores import FAR, everything, put, records
 
+from tokenward import _jose
 from tokenward.config import Settings
 from tokenward.config.build import open_store, service_on
 from tokenward.errors import InvalidGrant
@@ -171,6 +172,77 @@ class TestStore:
         left = everything(url)[0]
         assert some["families"][1:] == left["families"]
         assert [(1, FAR)] == counters.read(["new"], now=time.time())
+
+    @pytest.mark.parametrize(
+        "secret", ["mongodb://u:hunter2@db/x", "hunter2 ", "sqlite:///hunter2"]
+    )
+    def test_a_url_behind_env_is_not_repeated(self, run, url, secret):
+        """It is no name of a variable, and may hold a password (RULES 44)."""
+        status, out, err = run("store", "copy", f"env:{secret}", url)
+        assert (2, "") == (status, out)
+        assert "FROM: behind env: stands the name" in err
+        assert "hunter2" not in err
+
+
+class TestKeysInADatabase:
+    """Keys that a MongoDB keeps as they are; the doctor says so too."""
+
+    @pytest.fixture
+    def in_mongo(self, written, mongo):
+        """Return a function that writes the configuration of a new store there, with some keys."""
+
+        def in_mongo(keys):
+            path = written("throttle = false")
+            text = re.sub(r"keys = .*\n", f"{keys}\n", path.read_text())
+            path.write_text(re.sub(r'store = ".*"', f'store = "{mongo.new_url()}"', text))
+            return path
+
+        return in_mongo
+
+    def program(self, *arguments):
+        command = [sys.executable, "-m", "tokenward", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def test_unsealed_ones_are_warned_of(self, in_mongo):
+        """By the command that makes them, again and again, and by the one that serves."""
+        path = in_mongo("")
+        for made in ("Made the store", "The store and its keys are there already"):
+            with self.program("store", "init", "--config", path) as program:
+                out, err = program.communicate(timeout=60)
+            assert (0, True) == (program.returncode, out.startswith(made))
+            assert "the signing keys are in the database unsealed" in err
+        options = ("--bind", "127.0.0.1:0", "--config", path)
+        with self.program("serve", *options) as program:
+            try:
+                assert program.stdout.readline().startswith("Serving https://auth.example at ")
+            finally:
+                program.terminate()
+                _, err = program.communicate(timeout=60)
+        assert "warning: service.keys: the signing keys are in the database unsealed" in err
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            'keys = { secrets = [{ file = "FOLDER/keys.secret" }] }',
+            'keys = { files = { current = "FOLDER/current.pem" } }',
+        ],
+        ids=["sealed", "files"],
+    )
+    def test_others_are_not(self, in_mongo, keys, run, caplog, tmp_path):
+        """Sealed, or not there at all."""
+        pem = tmp_path / "current.pem"
+        pem.write_bytes(_jose.to_pem(_jose.generate_key("ES256")))
+        pem.chmod(0o600)
+        path = in_mongo(keys.replace("FOLDER", str(tmp_path)))
+        assert (0, "") == run("store", "init", "--config", path)[::2]
+        assert [] == [record for record in caplog.records if record.name == "tokenward.keys"]
+
+    def test_those_in_a_file_of_their_owner_are_not(self, written, run, caplog):
+        """SQLite's."""
+        path = written()
+        path.write_text(re.sub(r"keys = .*\n", "", path.read_text()))
+        assert 0 == run("store", "init", "--config", path)[0]
+        assert [] == [record for record in caplog.records if record.name == "tokenward.keys"]
 
 
 # --- people

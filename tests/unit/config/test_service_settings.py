@@ -93,6 +93,40 @@ def test_lifetimes_policy_and_proxies_arrive():
     assert ours.create_user("ada", email="ada@example.org", password="123456").is_active
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("orders", "orders"), (["orders"], "orders"), (["orders", "stock"], ["orders", "stock"])],
+)
+def test_several_audiences_are_all_in_each_token(written, expected):
+    """One is the string that it is everywhere else."""
+    ours = build_service(parsed(service=service(audience=written)))
+    ours.create_user("ada", email="ada@example.org", password="lantern-9")
+    token = ours.login_user(LoginRequest(username="ada", password="lantern-9")).access_token
+    told = ours.introspect_token(token)
+    assert (True, expected) == (told.active, told.aud)
+
+
+@pytest.mark.parametrize("audience", ["", [], [""], ["orders", ""], None, 5])
+def test_an_audience_has_a_name(audience):
+    """Nobody's tokens are for nobody."""
+    assert "service.audience" in refused({"service": service(audience=audience)})
+
+
+@pytest.mark.parametrize("off", [0, None, False])
+def test_refresh_tokens_are_handed_out_unless_that_is_written(off):
+    """None in Python, false in TOML, 0 in both."""
+    ours = build_service(parsed(service=service(refresh_token_lifetime=off)))
+    ours.create_user("ada", email="ada@example.org", password="lantern-9")
+    assert ours.login_user(LoginRequest(username="ada", password="lantern-9")).refresh_token is None
+
+
+@pytest.mark.parametrize("lifetime", [True, -1, "no", 1.5])
+def test_a_lifetime_is_a_number(lifetime):
+    """True is none."""
+    told = refused({"service": service(refresh_token_lifetime=lifetime)})
+    assert "service.refresh_token_lifetime" in told
+
+
 def test_common_passwords_are_refused_unless_that_is_written():
     """The default is the careful one."""
     ours = build_service(parsed(service=service()))

@@ -24,6 +24,7 @@ from tokenward.authenticator import Authenticator, Credential, authorization
 from tokenward.by_issuer import ByIssuer
 from tokenward.django.decorators import login_required, public, scopes_required
 from tokenward.django.drf import TokenwardAuthentication
+from tokenward.django.urls import well_known_urlpatterns
 from tokenward.testing import StubVerifier, override_authenticator
 
 OURS = "tokenward.django.middleware.TokenwardMiddleware"
@@ -477,6 +478,50 @@ def test_urls_that_cannot_be_read_are_left_to_django(found, settings):
     """Its own check names them; ours say nothing, and do not fail."""
     settings.ROOT_URLCONF = "shop.no_such_urls"
     assert [] == found()
+
+
+# --- the service's metadata ---------------------------------------------------------------------
+
+
+OURS_AT = path("auth/", include("tokenward.django.urls"))
+CATCHES_ALL = path("<path:anything>", lambda _request, anything: HttpResponse(anything))
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [[OURS_AT], [OURS_AT, CATCHES_ALL], [OURS_AT, CATCHES_ALL, *well_known_urlpatterns]],
+    ids=["not there", "somebody else's", "too late"],
+)
+def test_metadata_that_is_not_at_the_root_is_a_warning(mapping, site, patterns):
+    """RFC 8414, section 3.1: who knows an issuer with a path asks there."""
+    mapping["service"]["issuer"] = "https://auth.example/auth"
+    site(*patterns)
+    (message,) = ours()
+    assert ["W011"] == ids([message])
+    assert "/.well-known/oauth-authorization-server/auth" in message.msg
+    assert "*well_known_urlpatterns" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("issuer", "patterns"),
+    [
+        ("https://auth.example/auth", [OURS_AT, *well_known_urlpatterns]),
+        ("https://auth.example/auth/", [*well_known_urlpatterns, OURS_AT, CATCHES_ALL]),
+        ("https://auth.example", [path("", include("tokenward.django.urls"))]),
+        ("https://auth.example/auth", [CATCHES_ALL]),
+    ],
+    ids=["both", "slash", "no path", "served elsewhere"],
+)
+def test_metadata_that_is_where_it_belongs(mapping, site, issuer, patterns):
+    """Or whose service is not among this project's endpoints."""
+    mapping["service"]["issuer"] = issuer
+    site(*patterns)
+    assert [] == ours()
+
+
+def ours():
+    """Return what Django's own check of the patterns says with our ids."""
+    return [message for message in run_checks() if message.id.startswith("tokenward.")]
 
 
 # --- the list -----------------------------------------------------------------------------------

@@ -138,13 +138,6 @@ def test_exactly_one_key_is_current(states):
         KeyRing.load(Store([stored(state) for state in states]))
 
 
-def test_a_store_that_is_down_says_so(store):
-    """An outage at start is an outage, not an empty store."""
-    store.error = AuthServiceUnavailable("down")
-    with pytest.raises(AuthServiceUnavailable):
-        KeyRing.load(store)
-
-
 # --- sealed --------------------------------------------------------------------------------------
 
 

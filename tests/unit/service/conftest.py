@@ -4,6 +4,7 @@ import pytest
 from auth_services import ISSUER, PASSWORD, Clock, Post, Throttle
 
 from tokenward.keys import KeyRing
+from tokenward.passwords import PasswordHasher
 from tokenward.repositories import open_repositories
 from tokenward.service import AuthService
 
@@ -46,6 +47,25 @@ def service(make):
     service = make()
     service.create_user("alice", email="alice@example.com", password=PASSWORD, roles=["editor"])
     return service
+
+
+class Interrupted(PasswordHasher):
+    """Has something else happen once, while it hashes."""
+
+    meanwhile = None
+
+    def hash(self, password):
+        meanwhile, self.meanwhile = self.meanwhile, None
+        hashed = super().hash(password)
+        if meanwhile is not None:
+            meanwhile()
+        return hashed
+
+
+@pytest.fixture
+def hashing():
+    """Return a hasher; what its attribute ``meanwhile`` is set to is called while it hashes."""
+    return Interrupted(cost=4)
 
 
 @pytest.fixture

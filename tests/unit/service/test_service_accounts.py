@@ -1,5 +1,7 @@
 """Accounts: opened, and looked after by those who own them."""
 
+from hashlib import sha256
+
 import bcrypt
 import pytest
 from auth_services import (
@@ -14,6 +16,7 @@ from auth_services import (
     unknown_token,
 )
 
+from tokenward._seal import random_token
 from tokenward.errors import (
     AuthServiceUnavailable,
     InvalidCredentials,
@@ -25,6 +28,17 @@ from tokenward.errors import (
     UserNotFound,
 )
 from tokenward.schemas import RegisterRequest
+
+LOCK_OUTS = {
+    "no password": lambda service: service.set_password("alice", None),
+    "another password": lambda service: service.set_password("alice", "a third horse"),
+    "closed": lambda service: service.deactivate_user("alice"),
+    "closed and opened": lambda service: (
+        service.deactivate_user("alice"),
+        service.reactivate_user("alice"),
+    ),
+    "roles": lambda service: service.set_roles("alice", ["suspect"]),
+}
 
 
 class TestRegisterUser:
@@ -166,6 +180,50 @@ class TestChangePassword:
         with pytest.raises(InvalidCredentials):
             other.change_password(login(service), PASSWORD, OTHER_PASSWORD)
         assert login(service)
+
+    @pytest.mark.parametrize("done", LOCK_OUTS, ids=LOCK_OUTS)
+    def test_what_an_operator_did_meanwhile_stands(self, service, hashing, caplog, done):
+        """A hash takes its time, and whoever was told that the account is closed relies on it."""
+        audited(caplog)
+        token, left = login(service), []
+        service.users.hasher = hashing
+        hashing.meanwhile = lambda: (
+            LOCK_OUTS[done](service),
+            left.append(service.users.get_by_username("alice")),
+        )
+        with pytest.raises(TokenRevoked):
+            service.change_password(token, PASSWORD, OTHER_PASSWORD)
+        assert left == [service.users.get_by_username("alice")]
+        lines = [line for line in audit_lines(caplog) if line["event"] == "password_changed"]
+        assert "changed" not in {line["how"] for line in lines}
+
+    def test_a_token_that_ended_while_the_password_was_checked_changes_nothing(self, make):
+        """What counts is the account as it was when the token was verified."""
+
+        class Meanwhile:
+            def attempt(self, action, *_args, **_options):
+                if action == "password":
+                    service.users.set_roles("alice", ["suspect"])
+                return self
+
+            def succeeded(self):
+                pass
+
+        service = make(throttle=Meanwhile())
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        token = login(service)
+        with pytest.raises(TokenRevoked):
+            service.change_password(token, PASSWORD, OTHER_PASSWORD)
+        assert login(service)
+
+    def test_of_two_at_once_one_is_the_next_password(self, service, hashing):
+        """The other one learns that its token is over."""
+        first, second = login(service), login(service)
+        service.users.hasher = hashing
+        hashing.meanwhile = lambda: service.change_password(second, PASSWORD, "a third horse")
+        with pytest.raises(TokenRevoked):
+            service.change_password(first, PASSWORD, OTHER_PASSWORD)
+        assert login(service, password="a third horse")
 
     def test_current_password_is_checked_as_at_a_login(self, service, monkeypatch):
         """One hash, whether it is right or wrong, before the new one is hashed (RULES 33)."""
@@ -361,6 +419,23 @@ class TestResetPassword:
         change(service.users, service.users.get_by_username("alice"))
         assert REFUSAL == refusal(service.reset_password, token, OTHER_PASSWORD)
 
+    @pytest.mark.parametrize(
+        "done",
+        [*LOCK_OUTS.values(), lambda service: service.users.delete("alice")],
+        ids=[*LOCK_OUTS, "gone"],
+    )
+    def test_what_an_operator_did_meanwhile_stands(self, service, token, hashing, done):
+        """The token was good when it came, and is not when the password would be set."""
+        left = []
+        service.users.hasher = hashing
+        hashing.meanwhile = lambda: (
+            done(service),
+            left.append(service.users.get_by_username("alice")),
+        )
+        assert REFUSAL == refusal(service.reset_password, token, OTHER_PASSWORD)
+        assert left == [service.users.get_by_username("alice")]
+        assert REFUSAL == refusal(service.reset_password, token, OTHER_PASSWORD)
+
     def test_several_are_over_with_the_first(self, service, token, post):
         """Asked for twice, used once."""
         service.forgot_password("alice@example.com")
@@ -400,6 +475,69 @@ class TestResetPassword:
         service.reset_password(token, OTHER_PASSWORD)
         assert login(service, password=OTHER_PASSWORD)
         assert REFUSAL == refusal(service.reset_password, token, PASSWORD)
+
+    def test_an_outage_does_not_prolong_a_token(self, make, post, clock):
+        """It ends when it would have ended, however often it could not be used."""
+        plain = set_up(make, post)
+        users = Stumbling(plain.users)
+        service = make(users=users, tokens=plain.tokens, deliver=post)
+        service.forgot_password("alice@example.com")
+        token = post.token(service, "reset_password")
+        users.failing = {"set_password"}
+        for seconds in (0, 3_000, 595, 4):
+            clock.now += seconds
+            with pytest.raises(AuthServiceUnavailable):
+                service.reset_password(token, OTHER_PASSWORD)
+        clock.now += 1
+        users.failing = set()
+        assert REFUSAL == refusal(service.reset_password, token, OTHER_PASSWORD)
+
+    def test_a_token_outlasts_an_outage_as_long_as_it_is_good(self, make, post, clock):
+        """Whoever tries again much later has not lost it."""
+        plain = set_up(make, post)
+        users = Stumbling(plain.users)
+        service = make(users=users, tokens=plain.tokens, deliver=post)
+        service.forgot_password("alice@example.com")
+        token = post.token(service, "reset_password")
+        users.failing = {"get_by_id"}
+        with pytest.raises(AuthServiceUnavailable):
+            service.reset_password(token, OTHER_PASSWORD)
+        users.failing = set()
+        clock.now += 3_599
+        service.reset_password(token, OTHER_PASSWORD)
+        assert login(service, password=OTHER_PASSWORD)
+
+    def test_a_password_that_the_store_refuses_leaves_the_token_good(self, make, post, clock):
+        """A project may have rules of its own; they prolong nothing either."""
+        plain = set_up(make, post)
+        users = Stumbling(plain.users)
+        service = make(users=users, tokens=plain.tokens, deliver=post)
+        service.forgot_password("alice@example.com")
+        token = post.token(service, "reset_password")
+
+        def refuse(*_args, **_options):
+            raise InvalidRequest({"password": "is not one that this site accepts"})
+
+        users.set_password = refuse
+        for seconds in (0, 3_599):
+            clock.now += seconds
+            with pytest.raises(InvalidRequest) as caught:
+                service.reset_password(token, OTHER_PASSWORD)
+            assert ["password"] == list(caught.value.fields)
+        del users.set_password
+        service.reset_password(token, OTHER_PASSWORD)
+        assert login(service, password=OTHER_PASSWORD)
+
+    @pytest.mark.parametrize("kept", ["0 {address} {id}", "{address} {id}", "{id}", "x", "1 x"])
+    def test_what_was_kept_in_another_form_is_refused(self, service, kept):
+        """A digest that something else wrote opens nothing."""
+        token, digest = random_token()
+        alice = service.users.get_by_username("alice")
+        address = sha256(b"alice@example.com").hexdigest()
+        end = service.clock() + 60
+        subject = kept.format(address=address, id=alice.id)
+        service.tokens.put_one_time(digest, "reset_password", subject, end)
+        assert REFUSAL == refusal(service.reset_password, token, OTHER_PASSWORD)
 
     def test_two_at_once_set_one_password(self, service, token):
         """The store decides who was first."""

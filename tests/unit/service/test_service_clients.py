@@ -16,6 +16,7 @@ from auth_services import (
 from tokenward.clients import Client
 from tokenward.errors import (
     AuthServiceUnavailable,
+    ConfigurationError,
     InvalidGrant,
     InvalidScope,
     InvalidTarget,
@@ -24,7 +25,7 @@ from tokenward.errors import (
     TokenRevoked,
     UnauthorizedClient,
 )
-from tokenward.tokens import get_jwt_payload
+from tokenward.tokens import create_access_token, get_jwt_payload
 
 BATCH = Client(
     "batch",
@@ -154,6 +155,44 @@ class TestIssueClientToken:
         with pytest.raises(TokenExpired):
             service.logout_user(token)
 
+    def test_tokens_of_people_end_with_the_client_that_has_them(self, make, service):
+        """A client that was taken out of the configuration can use nothing it was handed."""
+        handed, own = log_in(service, client=SHOP), log_in(service)
+        stores = {"users": service.users, "tokens": service.tokens, "keys": service.keys}
+        without = make(clients=[BATCH], **stores)
+        with pytest.raises(InvalidToken) as caught:
+            without.get_logged_in_user(handed.access_token)
+        assert "client_unknown" == caught.value.reason
+        assert without.introspect_token(handed.access_token).active is False
+        assert without.get_logged_in_user(own.access_token) == own.user
+        again = make(clients=[SHOP], **stores)
+        assert again.get_logged_in_user(handed.access_token) == own.user
+
+    @pytest.mark.parametrize(
+        ("claims", "good"),
+        [
+            ({}, True),
+            ({"ver": 0}, True),
+            ({"client_id": "someone"}, True),
+            ({"client_id": None, "ver": 0}, True),
+            ({"client_id": "tokenward", "ver": 0}, True),
+            ({"client_id": "shop", "ver": 0}, True),
+            ({"client_id": "someone", "ver": 0}, False),
+            ({"client_id": "", "ver": 0}, False),
+        ],
+    )
+    def test_clients_of_the_program_around_are_its_own_affair(self, service, clock, claims, good):
+        """What it makes by `create_access_token` need not name a client of ours."""
+        alice = service.users.get_by_username("alice")
+        token = create_access_token(
+            {"sub": alice.id, **claims},
+            keys=service.keys,
+            issuer=ISSUER,
+            audience="orders",
+            clock=clock,
+        )
+        assert service.introspect_token(token).active is good
+
     def test_the_claims_hook_has_no_say(self, make):
         """It is asked about users."""
         service = make(clients=[SHOP], claims=lambda user: pytest.fail("there is no user"))
@@ -246,3 +285,45 @@ class TestRevokeToken:
         for token in (given.access_token, given.refresh_token):
             with pytest.raises(AuthServiceUnavailable):
                 down.revoke_token(token)
+
+
+class TestClientsById:
+    """A `client_id` stands for the client that is configured under it."""
+
+    def test_gets_a_token(self, service):
+        """As the client itself does."""
+        given = service.issue_client_token("batch", ["jobs:run"])
+        assert ("batch", "jobs:run", 120) == (
+            payload(service, given).sub,
+            given.scope,
+            given.expires_in,
+        )
+        with pytest.raises(InvalidScope):
+            service.issue_client_token("batch", ["more"])
+
+    def test_asks(self, service):
+        """It learns what the client would."""
+        own = service.issue_client_token(SHOP).access_token
+        assert service.introspect_token(own, client="shop").active
+        assert not service.introspect_token(own, client="batch").active
+
+    def test_revokes(self, service):
+        """What was issued to the client, and nothing else."""
+        own = service.issue_client_token("shop").access_token
+        service.revoke_token(own, client="batch")
+        assert service.introspect_token(own).active
+        service.revoke_token(own, client="shop")
+        assert not service.introspect_token(own).active
+
+    @pytest.mark.parametrize("client", ["nobody", "", 5, ["shop"]])
+    def test_unknown(self, service, client):
+        """A program that names nobody is told what to name; nothing happens."""
+        token = service.issue_client_token(SHOP).access_token
+        for ask in (
+            lambda: service.issue_client_token(client),
+            lambda: service.introspect_token(token, client=client),
+            lambda: service.revoke_token(token, client=client),
+        ):
+            with pytest.raises(ConfigurationError, match="client is a Client, or the client_id"):
+                ask()
+        assert service.introspect_token(token).active

@@ -4,9 +4,11 @@ import pytest
 from auth_services import ISSUER, SECRET, registration
 
 from tokenward.clients import Client
+from tokenward.config import Settings, build_service
 from tokenward.errors import ConfigurationError, RegistrationClosed
 from tokenward.keys import KeyRing
 from tokenward.repositories import open_repositories
+from tokenward.schemas import LoginRequest
 from tokenward.service import FIRST_PARTY_CLIENT_ID, AuthService
 
 
@@ -75,6 +77,10 @@ class TestConstruction:
             {"trusted_proxies": ""},
             {"trusted_proxies": ["10.0.0.1/8"]},
             {"trusted_proxies": ["proxy.example"]},
+            {"trusted_proxies": ["unix", "proxy.example"]},
+            {"trusted_proxies": ["UNIX"]},
+            {"trusted_proxies": [None]},
+            {"trusted_proxies": None},
             {
                 "clients": [
                     Client("desk", SECRET, grants=["refresh_token"], access_token_lifetime=28_800)
@@ -124,7 +130,7 @@ class TestConstruction:
         """Endpoints and commands go by it."""
         options = {
             "throttle": throttle,
-            "trusted_proxies": ("10.0.0.0/8", "::1"),
+            "trusted_proxies": ("10.0.0.0/8", "::1", "unix"),
             "session_lifetime": 7_200,
             "refresh_token_lifetime": 3_600,
             "password_min_length": 8,
@@ -135,3 +141,42 @@ class TestConstruction:
         service = make(**options)
 
         assert options == {name: getattr(service, name) for name in options}
+
+    def test_every_proxy_that_the_settings_take_is_taken(self):
+        """A server on a Unix socket has a proxy without an address (RULES 40)."""
+        section = {
+            "issuer": ISSUER,
+            "audience": "orders",
+            "store": "memory://",
+            "trusted_proxies": ["unix", "10.0.0.1", "fd00::/8"],
+        }
+        service = build_service(Settings.model_validate({"service": section}))
+
+        assert ("unix", "10.0.0.1", "fd00::/8") == service.trusted_proxies
+
+
+class TestWrongParts:
+    """What a program hands over by mistake is told at once, and never shown."""
+
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [
+            ("claims", 5),
+            ("deliver", "send it"),
+            ("on_event", 5),
+            ("throttle", 5),
+            ("clients", ["shop"]),
+            ("clients", "shop"),
+        ],
+    )
+    def test_it_stops_the_start(self, make, name, wrong):
+        """With a sentence that names the argument."""
+        with pytest.raises(ConfigurationError, match=name):
+            make(**{name: wrong})
+
+    def test_a_hook_may_have_nothing_to_say(self, make):
+        """Which is what a function without a return says."""
+        service = make(claims=lambda _user: None)
+        service.create_user("zoe", email="zoe@example.com", password="orchid-7")
+
+        assert service.login_user(LoginRequest(username="zoe", password="orchid-7")).scope is None

@@ -58,10 +58,12 @@ class TestLoginUser:
 
     @pytest.mark.parametrize(("own", "seconds"), [(None, 900), (60, 60), (28_800, 28_800)], ids=str)
     def test_token_of_a_client_lives_as_long_as_that_clients_tokens(
-        self, service, clock, own, seconds
+        self, make, clock, own, seconds
     ):
         """RFC 6749, section 5.1: ``expires_in`` says what ``exp`` says, shorter or longer."""
         client = Client("desk", SECRET, access_token_lifetime=own)
+        service = make(clients=[client])
+        service.create_user("alice", email="a@example.com", password=PASSWORD)
         request = LoginRequest(username="alice", password=PASSWORD)
         granted = service.login_user(request, client=client)
         clock.now += seconds - 1

@@ -1,6 +1,7 @@
 """Logouts, and sessions that are listed and ended."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from auth_services import (
@@ -16,6 +17,7 @@ from auth_services import (
 
 from tokenward.clients import Client
 from tokenward.errors import InvalidGrant, InvalidRequest, InvalidToken, TokenRevoked, UserNotFound
+from tokenward.service.families import MAX_SESSIONS
 from tokenward.tokens import get_jwt_payload
 
 
@@ -223,6 +225,42 @@ class TestSessions:
                 service.refresh(ended.refresh_token)
         assert service.get_logged_in_user(theirs.access_token).username == "bob"
         assert "session_ended" == audit_lines(caplog)[-1]["event"]
+
+    @pytest.mark.parametrize("stores", ["memory", "sqlite"], indirect=True)
+    def test_the_oldest_end_beyond_so_many(self, make, stores, caplog):
+        """Whoever knows one password does not fill the store; nobody else loses a session."""
+        service = make(users=stores.users, tokens=stores.tokens)
+        for name in ("alice", "bob"):
+            service.create_user(name, email=f"{name}@example.com", password=PASSWORD)
+        other = log_in(service, "bob")
+        granted = [log_in(service) for _ in range(MAX_SESSIONS)]
+        assert MAX_SESSIONS == len(service.sessions(granted[0].access_token).sessions)
+        oldest = service.sessions(granted[0].access_token).sessions[0].sid
+        audited(caplog)
+        granted.append(log_in(service))
+        assert MAX_SESSIONS == len(service.sessions(granted[1].access_token).sessions)
+        with pytest.raises(TokenRevoked):
+            service.get_logged_in_user(granted[0].access_token)
+        with pytest.raises(InvalidGrant):
+            service.refresh(granted[0].refresh_token)
+        assert service.refresh(granted[1].refresh_token)
+        assert service.refresh(other.refresh_token)
+        (line,) = [line for line in audit_lines(caplog) if line["event"] == "session_ended"]
+        assert (granted[0].user.id, oldest) == (line["subject"], line["sid"])
+
+    def test_too_many_are_brought_down_to_so_many(self, make, stores):
+        """A store of before, or logins at the same moment, may have left more."""
+        service = make(users=stores.users, tokens=stores.tokens)
+        service.create_user("alice", email="a@example.com", password=PASSWORD)
+        token = login(service)
+        (family,) = stores.tokens.families(service.get_logged_in_user(token).id)
+        for number in range(MAX_SESSIONS + 3):
+            digest = number.to_bytes(32)
+            stores.tokens.start_family(replace(family, id=f"family {number}"), digest)
+        token = login(service)
+        sessions = service.sessions(token).sessions
+        assert (MAX_SESSIONS, "family 4") == (len(sessions), sessions[0].sid)
+        assert sessions[-1].current
 
     def test_ends_a_token_without_a_session_too(self, make):
         """All is all."""

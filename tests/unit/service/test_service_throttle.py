@@ -76,7 +76,10 @@ NAMES = ["login", "vouched", "register", "password", "forgot", "reset", "verify"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_attempt_is_counted_once_and_forgiven_when_it_succeeds(service, throttle, name):
-    """By action, name and address; a message that was asked for is not forgiven."""
+    """By action, name and address; a message that was asked for is not forgiven.
+
+    Before it is sent it is counted as well, by whom it goes to.
+    """
     call, told = attempts(service, login(service))[name]
     throttle.told.clear()
     succeeds = name not in ("reset", "verify")
@@ -85,8 +88,10 @@ def test_each_attempt_is_counted_once_and_forgiven_when_it_succeeds(service, thr
     except InvalidRequest:
         assert not succeeds
 
+    assert service.flush()
     forgiven = [(told[0], "succeeded")] if succeeds and name != "forgot" else []
-    assert [told, *forgiven] == throttle.told
+    sent = [("message", "alice@example.com", PEER, False)] if name == "forgot" else []
+    assert [told, *sent, *forgiven] == throttle.told
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,3 +174,80 @@ def test_guessing_ends_at_the_limit_and_the_owner_comes_in_from_elsewhere(make, 
     assert login(service, peer="198.51.100.1")
     clock.now += 300
     assert login(service, peer=PEER)
+
+
+class TestMessages:
+    """What is sent to one mailbox because somebody asks (RULES 40)."""
+
+    @pytest.fixture
+    def counters(self):
+        return open_repositories("memory://").counters
+
+    @pytest.fixture
+    def throttled(self, make, counters, clock, post):
+        """A service with the real throttle, and alice."""
+        throttle = LoginThrottle.open("store", counters=counters, clock=clock)
+        service = make(throttle=throttle, deliver=post)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        return service
+
+    def ask(self, service, times, email="alice@example.com"):
+        """Ask for so many messages, each from an address of its own, in several spellings."""
+        for n in range(times):
+            spelled = email.upper() if n % 2 else email
+            service.forgot_password(spelled, peer=f"198.51.{n // 250}.{n % 250}")
+        assert service.flush()
+
+    def test_a_mailbox_is_not_filled_from_many_addresses(self, throttled, post, caplog):
+        """Five in an hour; nothing is raised beyond, and the audit trail says it."""
+        audited(caplog)
+        self.ask(throttled, 40)
+
+        assert 5 == len(post.sent)
+        said = [line["event"] for line in audit_lines(caplog)]
+        assert 5 == said.count("password_reset_asked")
+        assert 35 == said.count("throttled")
+        last = audit_lines(caplog)[-1]
+        assert ("message", "alice@example.com") == (last["action"], last["username"])
+        assert "198.51.0.39" == last["peer"]
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+    def test_what_was_sent_before_stays_good(self, throttled, post):
+        """Somebody else's asking takes nothing away from the owner."""
+        self.ask(throttled, 40)
+        token = post.sent[0][2]
+        throttled.reset_password(token, OTHER_PASSWORD)
+
+        assert login(throttled, password=OTHER_PASSWORD)
+
+    def test_another_mailbox_and_the_next_hour_are_not_concerned(self, throttled, post, clock):
+        """It is a bound of one mailbox, and it ends."""
+        throttled.create_user("bob", email="bob@example.com", password=PASSWORD)
+        self.ask(throttled, 9)
+        self.ask(throttled, 1, "bob@example.com")
+        assert ["alice"] * 5 + ["bob"] == [username for _, username, _ in post.sent]
+        clock.now += 3_600
+        self.ask(throttled, 9)
+        assert 11 == len(post.sent)
+
+    def test_asking_uses_up_nothing_else(self, throttled):
+        """Who is written to can still log in and change the password."""
+        self.ask(throttled, 40)
+        throttled.change_password(login(throttled, peer=PEER), PASSWORD, OTHER_PASSWORD, peer=PEER)
+
+    def test_addresses_of_nobody_and_of_the_inactive_count_nothing(self, throttled, post):
+        """Only what is sent is counted, so an account that opens again gets its messages."""
+        throttled.deactivate_user("alice")
+        self.ask(throttled, 9)
+        throttled.reactivate_user("alice")
+        self.ask(throttled, 1)
+
+        assert 1 == len(post.sent)
+
+    def test_without_a_throttle_there_is_no_bound(self, make, post):
+        """What counts is then something before the service."""
+        service = make(deliver=post)
+        service.create_user("alice", email="alice@example.com", password=PASSWORD)
+        self.ask(service, 9)
+
+        assert 9 == len(post.sent)

@@ -568,3 +568,37 @@ def test_sixteen_threads_share_one_limit(clock):
     for thread in threads:
         thread.join(10)
     assert 10 == sum(results)
+
+
+class TestMailbox:
+    """Messages that anybody may ask for, to one e-mail address."""
+
+    def test_beyond_five_in_an_hour_one_is_refused(self, throttle, clock):
+        """From wherever they are asked for, however the address is spelled."""
+        spellings = ["ada@a.example", "ADA@a.example", " ada@A.EXAMPLE", "\uff41da@a.example"]
+        attempts = [(spellings[n % 4], f"192.0.2.{n}") for n in range(9)]
+        assert 5 == looked_at(throttle, attempts, "message")
+        clock.advance(3_599)
+        refusal = refused(throttle, "ada@a.example", None, "message")
+        assert (1, True) == (refusal.retry_after, "per_mailbox" in refusal.hint)
+        clock.advance(1)
+        assert refused(throttle, "ada@a.example", None, "message") is None
+
+    def test_nobody_is_held_back_and_no_address_is_counted(self, throttle, slept):
+        """Another mailbox has its own messages, whoever asks for them."""
+        attempts = [(f"user{n}@example.org", HERE) for n in range(20)]
+        assert 20 == looked_at(throttle, attempts, "message")
+        assert 5 == looked_at(throttle, [("ada@example.org", HERE)] * 20, "message")
+        assert [] == slept
+
+    def test_a_message_is_never_given_back(self, throttle):
+        """It was sent."""
+        for _ in range(5):
+            throttle.attempt("message", "ada@example.org", HERE).succeeded()
+        assert refused(throttle, "ada@example.org", HERE, "message") is not None
+
+    def test_asking_and_logging_in_are_counted_apart(self, throttle):
+        """Who has used up their logins by the address can be sent a message, and the reverse."""
+        looked_at(throttle, [("ada@example.org", HERE)] * 9)
+        assert 5 == looked_at(throttle, [("ada@example.org", HERE)] * 9, "message")
+        assert 3 == looked_at(throttle, [("ada@example.org", HERE)] * 9, "forgot")

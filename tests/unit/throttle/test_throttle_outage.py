@@ -67,12 +67,12 @@ def process(store, clock):
     )
 
 
-def looked_at(throttle, times):
+def looked_at(throttle, times, action="login"):
     """Return how many of so many attempts are looked at."""
     looked = 0
     for _ in range(times):
         try:
-            throttle.attempt("login", "ada", HERE)
+            throttle.attempt(action, "ada", HERE)
         except TooManyAttempts:
             continue
         looked += 1
@@ -99,6 +99,15 @@ def test_a_success_in_one_process_forgives_in_all(process):
     looked_at(one, 2)
     other.attempt("login", "ada", HERE).succeeded()
     assert 3 == looked_at(one, 5)
+
+
+def test_processes_share_the_bound_of_a_mailbox(process, store):
+    """One sends what the other has left; without the store each goes on with what it has sent."""
+    one, other = process(), process()
+    asked = ((one, 3), (other, 4), (one, 1))
+    assert [3, 2, 0] == [looked_at(throttle, times, "message") for throttle, times in asked]
+    store.failure = AuthServiceUnavailable("down")
+    assert (1, 1) == (looked_at(one, 9, "message"), looked_at(other, 9, "message"))
 
 
 @pytest.mark.parametrize("failure", FAILURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tokenward.repositories import KeyRepository, Repositories
 
 _ENV = "env:"
+# What a shell can set (POSIX.1-2017, XBD 3.235).
+_is_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,12 @@ def url_of(argument: str, what: str) -> str:
     if argument.startswith(_ENV):
         name = argument.removeprefix(_ENV)
         url = os.environ.get(name, "")
+        if not url and not _is_name(name):
+            # Not repeated: it may be a URL, with its password.
+            raise ConfigurationError(
+                f"{what}: behind env: stands the name of an environment variable, and this is "
+                "none; write env:NAME, or the URL of the store without env:."
+            )
         if not url:
             raise ConfigurationError(
                 f"{what}: the environment variable {name} is not set, or empty; set it to the URL "

@@ -81,11 +81,11 @@ def copy(
     source_url, target_url = url_of(source, FROM), url_of(target, TO)
     if source_url == target_url:
         raise ConfigurationError("FROM and TO are the same store.")
-    with (
-        place(source_url, FROM, create=False) as there,
-        place(target_url, TO, create=True) as here,
-    ):
-        return _Copy(there, here, on_progress, batch, clock).run()
+    with place(source_url, FROM, create=False) as there:
+        # A server that is down is noticed here, before anything is made.
+        there.keys.load()
+        with place(target_url, TO, create=True) as here:
+            return _Copy(there, here, on_progress, batch, clock).run()
 
 
 class _Copy:

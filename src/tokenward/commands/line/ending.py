@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tokenward.commands.line.trail import audited
 from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def perform(arguments: Namespace, terminal: Terminal, home: Home) -> Ending:
         home: Where the configuration is written.
     """
     try:
-        return Ending(arguments.run(arguments, terminal, home))
+        with audited(terminal):
+            return Ending(arguments.run(arguments, terminal, home))
     except ConfigurationError as error:
         return Ending(USAGE, home.in_its_words(str(error)))
     except AuthError as error:

@@ -46,7 +46,7 @@ def of_own_token(
         Step("typ", {"wrong_type"}, "at+jwt", value(header, "typ")),
         Step("kid", {"unknown_key", "ambiguous_key"}, " or ".join(kids), value(header, "kid")),
         Step("signature", {"bad_signature"}, "that key's, over this content"),
-        *claim_steps(claims, leeway, required, (section.issuer,), (section.audience,)),
+        *claim_steps(claims, leeway, required, (section.issuer,), section.audience),
         subject_step(claims),
         Step("jti", (), "a string", value(claims, "jti")),
         Step(

@@ -28,6 +28,8 @@ def build_service(
 ) -> AuthService:
     """Return the auth service that ``settings.service`` describes, on an existing store.
 
+    A MongoDB that is down is no error: the service answers 503 until it is there.
+
     Args:
         settings: The parsed configuration.
         users: Instead of the store's.
@@ -74,7 +76,7 @@ def service_on(
         keys=open_keys(section, repositories),
         tokens=repositories.tokens if tokens is None else tokens,
         issuer=section.issuer,
-        audience=section.audience,
+        audience=section.audience if len(section.audience) > 1 else section.audience[0],
         clients=[_client(at, client) for at, client in enumerate(section.clients)],
         access_token_lifetime=section.access_token_lifetime,
         refresh_token_lifetime=section.refresh_token_lifetime,

@@ -19,9 +19,10 @@ _SEAL_PURPOSE = "signing keys"
 def open_keys(section: ServiceSection, repositories: Repositories) -> KeyRing:
     """Return the ring of the section's signing keys.
 
+    Where the store is down they are opened as soon as it answers; see `KeyRing.load`.
+
     Raises:
         ConfigurationError: There are none, or one cannot be opened.
-        AuthServiceUnavailable: The store is down.
     """
     files = section.keys.files
     if files is not None:
@@ -51,6 +52,7 @@ def initialize_store(settings: Settings) -> bool:
 
     Raises:
         ConfigurationError: There is no ``service`` section, or the store cannot be made.
+        AuthServiceUnavailable: It is busy or down.
     """
     section = required_section(settings)
     if section.keys.files is not None:

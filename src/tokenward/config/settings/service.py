@@ -80,6 +80,11 @@ class PasswordSection(Section):
     common: Flag = False
 
 
+def _zero(seconds: Any) -> Any:
+    # None in Python and false in TOML: there are none.
+    return 0 if seconds is None or seconds is False else seconds
+
+
 def _detached(jwks: Any) -> Any:
     # Settings do not change with the mapping that they were read from.
     return plain(jwks) if isinstance(jwks, Mapping) else jwks
@@ -121,20 +126,22 @@ class ClientSection(Section):
 class ServiceSection(Section):
     """The auth service; see `AuthService`. Lifetimes in seconds.
 
-    ``refresh_token_lifetime``: 0 hands out none. ``session_lifetime``: the longest that a session
-    goes on however often it is refreshed; 0: no end. ``throttle``: false turns it off.
+    ``refresh_token_lifetime``: 0 or ``None`` hands out none. ``session_lifetime``: the longest that
+    a session goes on however often it is refreshed; 0: no end. ``throttle``: false turns it off.
     ``deliver`` and ``claims`` are ``module:name`` of functions.
     """
 
     issuer: str
-    audience: Annotated[str, Field(min_length=1)]
+    audience: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), LIST_OF_ONE
+    ]
     store: SecretURL
     registration: Literal["closed", "open"] = "closed"
     keys: KeysSection = KeysSection()
     password: PasswordSection = PasswordSection()
     clients: tuple[ClientSection, ...] = ()
     access_token_lifetime: Count = 900
-    refresh_token_lifetime: CountOrNone = 2_592_000
+    refresh_token_lifetime: Annotated[CountOrNone, BeforeValidator(_zero)] = 2_592_000
     session_lifetime: CountOrNone = 0
     throttle: Annotated[ThrottleSection | None, BeforeValidator(none_in_toml)] = ThrottleSection()
     trusted_proxies: Proxies = ()

@@ -22,7 +22,10 @@ class CounterRepository(ABC):
     def add(
         self, keys: Sequence[str], amount: int, *, now: float, expires_at: float
     ) -> list[tuple[int, float]]:
-        """Add to several counters, in one atomic step.
+        """Add to several counters.
+
+        Each is added to in one atomic step, so that of many who count one nobody is lost. Whether
+        all of one call change in the same step is the store's own affair.
 
         Args:
             keys: Whose counters; one that is not there, or is over at ``now``, starts at 0.
@@ -35,7 +38,8 @@ class CounterRepository(ABC):
 
         Raises:
             InvalidRequest: An argument is not what is described here.
-            AuthServiceUnavailable: The store is busy or down.
+            AuthServiceUnavailable: The store is busy or down; some of the counters may have been
+                added to.
         """
 
     @abstractmethod

@@ -81,11 +81,23 @@ class UserRepository(ABC):
         """Return the number of users, inactive ones included."""
 
     @abstractmethod
-    def set_password(self, username: str, password: str | None) -> None:
+    def set_password(
+        self, username: str, password: str | None, *, version: int | None = None
+    ) -> None:
         """Replace the password and raise ``token_version``; ``None``: no password opens it.
+
+        A hash takes its time, and the account may be closed meanwhile. Who may set a password
+        because of what the account was a moment ago hands in the ``token_version`` it had then:
+        comparing and setting are one atomic step.
+
+        Args:
+            username: Whose.
+            password: The next one.
+            version: Only while ``token_version`` is this; ``None``: whatever it is.
 
         Raises:
             UserNotFound: There is no such user.
+            TokenRevoked: The account has another ``version`` by now; nothing was changed.
             InvalidRequest: The password is empty or too long.
         """
 

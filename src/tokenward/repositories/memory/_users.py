@@ -88,13 +88,13 @@ class MemoryUserRepository(RecordUserRepository):
         active = (record.user for record in self.carried() if record.user.is_active)
         return list(islice(active, skip, skip + limit))
 
-    def _change(self, username_key: str, column: Change, value: Value) -> bool:
+    def _change(self, username_key: str, column: Change, value: Value, version: int | None) -> bool:
         with self._lock:
             record = self._records.get(("username_key", username_key))
-            if record is None:
+            if record is None or version not in (None, record.user.token_version):
                 return False
-            version = record.user.token_version + (column != "email_verified")
-            self._store(record, **{column: value, "token_version": version})
+            next_version = record.user.token_version + (column != "email_verified")
+            self._store(record, **{column: value, "token_version": next_version})
             return True
 
     def _remove(self, username_key: str) -> bool:

@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 _UNACKNOWLEDGED_BY_OTHERS = WriteConcern(w=1, j=False)
 _LOCAL = ReadConcern("local")
 
-_ATTEMPTS = 5
+# Each costs somebody who clears the counter between two of our commands: a login that succeeds.
+_ATTEMPTS = 100
 
 
 class MongoCounterRepository(CounterRepository):
     """Counters in a MongoDB database, which deletes itself what is over.
 
-    Each counter changes in one atomic step; several of one call change one after another.
+    Each counter changes in one atomic step; several of one call change one after another, and when
+    MongoDB fails between two of them, those before have been added to.
 
     Args:
         client_or_uri: A MongoDB URL, or a client of yours; or the ``store`` of another repository,

@@ -105,14 +105,24 @@ class MongoUserRepository(RecordUserRepository):
         )
         return [errors.read(self.store.database, user_of, document) for document in found]
 
-    def _change(self, username_key: str, column: Change, value: Value) -> bool:
+    def _change(self, username_key: str, column: Change, value: Value, version: int | None) -> bool:
         kept = list(value) if isinstance(value, tuple) else value
         update: Document = {"$set": {column: kept, "updated_at": self._now()}}
         if column != "email_verified":
             update["$inc"] = {"token_version": 1}
         wanted = equal(username_key=username_key)
-        changed = self.store.call(lambda database: database[USERS].update_one(wanted, update))
-        return changed.matched_count == 1
+        if version is None:
+            changed = self.store.call(lambda database: database[USERS].update_one(wanted, update))
+            return changed.matched_count == 1
+        writer = new_writer()
+        update["$set"]["writer"] = writer
+        of_version = {**wanted, **equal(token_version=version)}
+        changed = self.store.call(lambda database: database[USERS].update_one(of_version, update))
+        if changed.matched_count == 1:
+            return True
+        ours = {**wanted, **equal(writer=writer)}
+        found = self.store.call(lambda database: database[USERS].find_one(ours, {"_id": 1}))
+        return found is not None
 
     def _remove(self, username_key: str) -> bool:
         wanted = equal(username_key=username_key)

@@ -46,6 +46,7 @@ _CHANGE: dict[Change, str] = {
         UPDATE users SET email_verified = ?, updated_at = ?
         WHERE username_key = ?""",
 }
+_OF_VERSION = " AND token_version = ?"
 
 
 class SQLiteUserRepository(InStore, RecordUserRepository):
@@ -116,9 +117,12 @@ class SQLiteUserRepository(InStore, RecordUserRepository):
     def _page(self, skip: int, limit: int) -> list[User]:
         return [user_of(row) for row in self.store.rows(_PAGE, limit, skip)]
 
-    def _change(self, username_key: str, column: Change, value: Value) -> bool:
+    def _change(self, username_key: str, column: Change, value: Value, version: int | None) -> bool:
         kept = json.dumps(value) if isinstance(value, tuple) else value
-        return self.store.write(_CHANGE[column], kept, self._now(), username_key) == 1
+        parameters = [kept, self._now(), username_key]
+        if version is None:
+            return self.store.write(_CHANGE[column], *parameters) == 1
+        return self.store.write(_CHANGE[column] + _OF_VERSION, *parameters, version) == 1
 
     def _remove(self, username_key: str) -> bool:
         return self.store.write("DELETE FROM users WHERE username_key = ?", username_key) == 1
