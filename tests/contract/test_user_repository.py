@@ -502,11 +502,11 @@ def test_of_many_passwords_for_one_version_one_is_set(repositories):
     users = repositories.users
     register(users)
     start, won = threading.Barrier(8), []
+    hashes = [PasswordHasher(cost=4).hash(f"another{number}") for number in range(8)]
 
     def change(number):
-        hashed = PasswordHasher(cost=4).hash(f"another{number}")
         mine = copy.copy(users)
-        mine.hasher = types.SimpleNamespace(hash=lambda _: (hashed, start.wait(30))[0])
+        mine.hasher = types.SimpleNamespace(hash=lambda _: (hashes[number], start.wait(30))[0])
         with contextlib.suppress(TokenRevoked):
             mine.set_password("alice", f"another{number}", version=0)
             won.append(number)

@@ -36,6 +36,7 @@ store = "sqlite:///{folder}/store.db"
 registration = "open"
 password = {{ bcrypt_cost = 4 }}
 throttle = false
+refresh_token_lifetime = 0
 keys = {{ secrets = ["{secret}"] }}
 """
 

@@ -28,8 +28,9 @@ GRANT = "refresh_token"
 MAX_SESSIONS = 100
 """So many sessions a user has at most: the login after that ends their oldest one.
 
-Whoever knows one password could fill the store otherwise, and no list of sessions would end. Logins
-at the same moment may leave a few more, until the next one.
+Whoever knows one password could fill the store otherwise, and no list of sessions would end. It is
+never one whose last access token is still good: no good token is refused for it. So a program that
+logs in all the time may have more, as many as it makes in the life of a token.
 """
 
 _ID_BYTES = 16
@@ -73,6 +74,7 @@ class Families:
         self._tokens = tokens
         self._lifetime = lifetime or 0
         self._session_lifetime = session_lifetime
+        self._access_lifetime = access_lifetime
         self._clock = clock
 
     def grants_to(self, client: Client | None) -> bool:
@@ -82,7 +84,7 @@ class Families:
     def log_in(self, access: AccessTokens, user: User, client: Client | None) -> LoginResponse:
         """Return the first tokens of a new family, or an access token alone.
 
-        Beyond `MAX_SESSIONS` it ends the user's oldest family.
+        Beyond `MAX_SESSIONS` it ends the user's oldest family that is not at work.
         """
         if not self.grants_to(client):
             return _answer(access.issue_to_user(user, client=client), user, None)
@@ -100,7 +102,7 @@ class Families:
             expires_at=ends,
         )
         refresh_token, digest = random_token()
-        self._make_room(user)
+        self._make_room(user, now)
         self._tokens.start_family(family, digest)
         return _answer(issued, user, refresh_token)
 
@@ -154,11 +156,13 @@ class Families:
         digest = digest_of_random_token(refresh_token)
         return None if digest is None else self._tokens.find_family(digest)
 
-    def _make_room(self, user: User) -> None:
+    def _make_room(self, user: User, now: int) -> None:
         going_on = self._tokens.families(user.id)
-        for family in going_on[: max(0, len(going_on) + 1 - MAX_SESSIONS)]:
+        too_many = max(0, len(going_on) + 1 - MAX_SESSIONS)
+        idle = [family for family in going_on if family.used_at + self._access_lifetime <= now]
+        for family in idle[:too_many]:
             self._tokens.end_family(family.id)
-            audit("session_ended", self._clock(), subject=user.id, sid=family.id, how="too_many")
+            audit("session_ended", now, subject=user.id, sid=family.id, how="too_many")
 
     def _end(self, created_at: int, now: int) -> int:
         ends = now + self._lifetime
