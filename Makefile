@@ -53,9 +53,9 @@ test: $(DEV) $(OLD) ## every test, under branch coverage; on greenlets; with the
 	$(PY) -m coverage report
 	$(MAKE) test-gevent
 
-# Two halves side by side, each about as long as the other: what works inside this process, and what
-# starts others and waits for them.
-AROUND := tests/peers tests/browser tests/faults tests/concurrency
+# Two halves side by side, each about as long as the other: what works inside this process, and again
+# with the oldest releases; and what talks to other processes.
+AROUND := tests/peers tests/browser tests/faults tests/concurrency tests/contract
 
 test-here:
 	$(PY) -m coverage run -m pytest -p no:cacheprovider $(addprefix --ignore=,$(AROUND))
@@ -76,7 +76,8 @@ test-gevent: $(DEV) ## the concurrency tests again, on gevent's greenlets instea
 
 test-oldest: $(OLD) ## what meets a framework, with the oldest releases that pyproject.toml admits
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider tests/unit tests/edges tests/contract \
-		tests/peers/test_wsgi_frameworks.py
+		tests/peers/test_wsgi_frameworks.py \
+		--ignore=tests/unit/test_benchmarks.py --ignore=tests/unit/test_time_zone.py
 
 lint: $(DEV) ## ruff, mypy, import directions, rules
 	$(PY) -m ruff check
