@@ -267,9 +267,6 @@ def test_another_process_keeps_the_write_lock(desk):
         other.execute("ROLLBACK")
 
 
-@pytest.mark.skipif(
-    not hasattr(resource, "prlimit"), reason="limits of another process are Linux's"
-)
 def test_the_disk_is_full(desk):
     """Simulated: no file of the service's may grow."""
     _, hard = resource.prlimit(desk.process.pid, resource.RLIMIT_FSIZE)
