@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-here test-around test-fast test-peers test-gevent test-oldest lint docs check bench bench-full format clean
+.PHONY: help demo test test-around test-here test-beside test-fast test-peers test-gevent test-oldest lint docs check bench bench-full bench-compare soak format clean
 
 VENV := .venv
 OLDEST := .venv-oldest
@@ -48,21 +48,24 @@ test: $(DEV) $(OLD) ## every test, under branch coverage; on greenlets; with the
 	tools/install_browser.sh
 	tools/install_peers.sh
 	$(PY) -m coverage erase
-	$(MAKE) -j2 test-here test-around
+	$(MAKE) -j3 test-around test-here test-beside
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 	$(MAKE) test-gevent
 
-# Two halves side by side, each about as long as the other: what works inside this process, and again
-# with the oldest releases; and what talks to other processes.
-AROUND := tests/peers tests/browser tests/faults tests/concurrency tests/contract
-
-test-here:
-	$(PY) -m coverage run -m pytest -p no:cacheprovider $(addprefix --ignore=,$(AROUND))
-	$(MAKE) test-oldest
+# Three lanes side by side, each about as long as the others: what talks to other processes, what
+# works inside this one, and the oldest releases with a short soak, which wait and idle more.
+AROUND := tests/peers tests/browser tests/faults
 
 test-around:
 	$(PY) -m coverage run -m pytest -p no:cacheprovider $(AROUND)
+
+test-here:
+	$(PY) -m coverage run -m pytest -p no:cacheprovider $(addprefix --ignore=,$(AROUND))
+
+test-beside:
+	$(MAKE) test-oldest
+	SOAK_S=$${SOAK_S:-300} $(PY) -m benchmarks.soak --output build/soak
 
 test-fast: $(DEV) ## every test that needs no foreign server and no browser
 	$(PY) -m pytest -m "not peer" --ignore=tests/peers --ignore=tests/browser
@@ -77,7 +80,7 @@ test-gevent: $(DEV) ## the concurrency tests again, on gevent's greenlets instea
 test-oldest: $(OLD) ## what meets a framework, with the oldest releases that pyproject.toml admits
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider tests/unit tests/edges tests/contract \
 		tests/peers/test_wsgi_frameworks.py \
-		--ignore=tests/unit/test_benchmarks.py --ignore=tests/unit/test_time_zone.py
+		--ignore=tests/unit/benchmarks --ignore=tests/unit/test_time_zone.py
 
 lint: $(DEV) ## ruff, mypy, import directions, rules
 	$(PY) -m ruff check
@@ -91,11 +94,22 @@ docs: $(DEV) ## the documentation, into build/docs; every warning is an error
 
 check: lint test docs ## everything that must hold before a change goes in
 
-bench: $(DEV) ## the benchmarks, the short way
-	$(PY) -m benchmarks
+bench: $(DEV) ## the benchmarks, the short way, into build/benchmarks (NAMES="cached_verify ...": these only)
+	tools/install_peers.sh
+	$(PY) -m benchmarks $(NAMES)
 
-bench-full: $(DEV) ## the benchmarks, as published
-	$(PY) -m benchmarks --full
+bench-full: $(DEV) ## the benchmarks as published, an hour, into docs/benchmarks
+	tools/install_peers.sh
+	$(PY) -m benchmarks --full --output docs/benchmarks $(NAMES)
+
+bench-compare: $(DEV) ## what a change did: BASE=<rev> against this tree (NAMES="cached_verify ...")
+	@test -n "$(BASE)" || { echo "name the revision to compare with: make bench-compare BASE=HEAD" >&2; exit 1; }
+	tools/install_peers.sh
+	$(PY) -m benchmarks --compare $(BASE) $(NAMES)
+
+soak: $(DEV) ## an hour of everything at once: memory, descriptors and threads stay flat (SOAK_S=seconds)
+	tools/install_peers.sh
+	$(PY) -m benchmarks.soak --output docs/benchmarks
 
 format: $(DEV) ## put the code in its form
 	$(PY) -m ruff check --fix --exit-zero --quiet

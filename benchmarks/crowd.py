@@ -6,16 +6,22 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Result
+from benchmarks.findings import OURS, Result
+from benchmarks.harness import quartiles
 from benchmarks.parts import new_token
 
 if TYPE_CHECKING:
     from benchmarks.upstream import Upstream
+
+COLD = "cold-token"
+THREADS_TOPIC = "threads"
+HITS = "who keeps what was found out"
+"""The case of those that have a cache, and of the floor."""
 
 THREADS = 32
 """How many present one token at once."""
@@ -70,7 +76,7 @@ def one_cold_token(
     make: Callable[[str], Ask],
     *,
     rounds: int,
-    by: str = "",
+    by: str = OURS,
     bars: tuple[float, float] | None = None,
 ) -> list[Result]:
     """Have 32 threads ask about a token that nobody knows; count calls, time the last answer.
@@ -81,9 +87,8 @@ def one_cold_token(
         make: Returns what each thread calls with the token, given the endpoint's URL; a new one
             each round, so that nothing is known from the last.
         rounds: Rounds; the most calls and the median time of them count.
-        by: Who asks; default tokenward.
-        bars: The most calls, and the longest time as a multiple of the case's bound; without
-            them it is somebody else's figure, and one row.
+        by: Who asks.
+        bars: The most calls, and the longest time as a multiple of the case's bound.
     """
     calls, times = [], []
     seen: set[str] = set()
@@ -92,25 +97,42 @@ def one_cold_token(
         before = upstream.calls()
         times.append(_together(THREADS, partial(_try, ask, token, seen)))
         calls.append(upstream.calls() - before)
-    row = f"32 threads, one cold token, upstream {case.name}{by and f': {by}'}"
+    row = f"32 threads, one cold token, upstream {case.name}{f': {by}' if by != OURS else ''}"
     last = statistics.median(times)
     took = f"{last * 1e3:.1f} ms at {case.bound * 1e3:.0f} ms"
     ends = f"of {rounds} rounds the most; every thread got {' or '.join(sorted(seen))}"
-    if bars is None:
-        return [Result(row, max(calls), "calls", None, detail=f"{ends}, the last after {took}")]
     unit = "x deadline" if case.bound == DEADLINE else "x latency"
+    most, longest = bars or (None, None)
+    drawn: dict[str, Any] = {"by": by, "topic": COLD, "case": f"upstream {case.name}"}
+    spread = quartiles([one / case.bound for one in times])
     return [
-        Result(row, max(calls), "calls", bars[0], detail=ends),
-        Result(row, last / case.bound, unit, bars[1], detail=took),
+        Result(f"{row}: calls", max(calls), "calls", most, detail=ends, **drawn),
+        Result(
+            f"{row}: the last answer",
+            last / case.bound,
+            unit,
+            longest,
+            detail=took,
+            spread=spread,
+            **drawn,
+        ),
     ]
 
 
-def throughput(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Result]:
+def throughput(
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    case: str = HITS,
+    calls: int = CALLS,
+) -> dict[str, Result]:
     """Return, for each candidate, how much eight threads do over what one does.
 
     Args:
-        candidates: What is called, by name.
+        candidates: What is called, by whose it is.
         rounds: Rounds; the figure is the median of their ratios.
+        case: What the candidates have in common.
+        calls: How often eight threads together, or one, call in a round.
     """
     ones: dict[str, list[float]] = {name: [] for name in candidates}
     eights: dict[str, list[float]] = {name: [] for name in candidates}
@@ -118,20 +140,28 @@ def throughput(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -
     for _ in range(rounds):
         shuffle(order)
         for name, call in order:
-            ones[name].append(_together(1, partial(_repeat, call, CALLS)))
-            eights[name].append(_together(EIGHT, partial(_repeat, call, CALLS // EIGHT)))
-    return {
-        name: Result(
-            f"cached verify, 8 threads over 1: {name}",
-            statistics.median(one / eight for one, eight in zip(*pair, strict=True)),
-            "x throughput",
-            None,
-            ">=",
-            " over ".join(f"{CALLS / statistics.median(times):,.0f}" for times in pair[::-1])
-            + " calls a second",
-        )
-        for name, pair in ((name, (ones[name], eights[name])) for name in candidates)
-    }
+            ones[name].append(_together(1, partial(_repeat, call, calls)))
+            eights[name].append(_together(EIGHT, partial(_repeat, call, calls // EIGHT)))
+    return {name: _gained(name, case, ones[name], eights[name], calls) for name in candidates}
+
+
+def _gained(
+    name: str, case: str, ones: Sequence[float], eights: Sequence[float], calls: int
+) -> Result:
+    ratios = [one / eight for one, eight in zip(ones, eights, strict=True)]
+    rates = (f"{calls / statistics.median(times):,.0f}" for times in (eights, ones))
+    return Result(
+        f"cached verify, 8 threads over 1: {name}",
+        statistics.median(ratios),
+        "x throughput",
+        None,
+        ">=",
+        " over ".join(rates) + " calls a second",
+        by=name,
+        topic=THREADS_TOPIC,
+        spread=quartiles(ratios),
+        case=case,
+    )
 
 
 def _together(count: int, work: Callable[[], object]) -> float:

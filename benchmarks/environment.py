@@ -2,22 +2,29 @@
 
 It is made anew when what belongs into it, or the interpreter, has changed. tokenward is in it too,
 as this very source tree, so that it and a peer can be timed in one process.
+
+``BENCH_PEERS=none`` in the environment leaves every peer out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from benchmarks.harness import Result
+from benchmarks.findings import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).with_name("peers.txt")
+WANTED = "BENCH_PEERS"
 
 _SECONDS = 600
 
@@ -36,16 +43,20 @@ def interpreter(environment: Path = ROOT / "build" / "bench-env", *, peers: Path
     Raises:
         Unavailable: It cannot be made.
     """
+    if os.environ.get(WANTED) == "none":
+        raise Unavailable(f"{WANTED} is none")
     python, stamp = environment / "bin" / "python", environment / "stamp"
     wanted = _wanted(peers)
-    if not stamp.is_file() or stamp.read_text("ascii") != wanted:
-        print(f"      making {environment} ...", file=sys.stderr, flush=True)
-        _run(sys.executable, "-m", "venv", "--clear", str(environment))
-        pip = (str(python), "-m", "pip", "--disable-pip-version-check", "--quiet")
-        # Without a network the reason should come soon.
-        install = ("install", "--retries", "1", "--timeout", "15")
-        _run(*pip, *install, "--requirement", str(peers), "--editable", str(ROOT))
-        stamp.write_text(wanted, "ascii")
+    # Two runs at the same time must not make it over each other's heads.
+    with _alone(environment.with_suffix(".lock")):
+        if not stamp.is_file() or stamp.read_text("ascii") != wanted:
+            print(f"      making {environment} ...", file=sys.stderr, flush=True)
+            _run(sys.executable, "-m", "venv", "--clear", str(environment))
+            pip = (str(python), "-m", "pip", "--disable-pip-version-check", "--quiet")
+            # Without a network the reason should come soon.
+            install = ("install", "--retries", "1", "--timeout", "15")
+            _run(*pip, *install, "--requirement", str(peers), "--editable", str(ROOT))
+            stamp.write_text(wanted, "ascii")
     return python
 
 
@@ -77,7 +88,7 @@ def measured(
         # A few lines, so that they fit into the pipe while the other one is read.
         told = process.stdout.read().splitlines()
     for line in told:
-        yield Result(**json.loads(line))
+        yield Result.from_dict(json.loads(line))
     if process.returncode != 0:
         yield _missing(what, last_line("".join(said)))
 
@@ -100,12 +111,27 @@ def _attempt(made: Callable[[], Path]) -> Path | Unavailable:
         return why
 
 
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise Unavailable(str(error)) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _missing(what: str, why: str) -> Result:
     return Result(what, None, "", None, detail=f"not measured: {why}")
 
 
 def _wanted(peers: Path) -> str:
-    wanted = (sys.version.encode(), peers.read_bytes(), (ROOT / "pyproject.toml").read_bytes())
+    # Of the project, what pip reads; the linters' settings are no reason to install anew.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    installed = json.dumps([project["build-system"], project["project"]], sort_keys=True)
+    wanted = (sys.version.encode(), peers.read_bytes(), installed.encode())
     return sha256(b"\0".join(wanted)).hexdigest()
 
 

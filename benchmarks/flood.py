@@ -8,8 +8,12 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.harness import Result
+from benchmarks.findings import OURS, Result
 from benchmarks.parts import new_token
+
+TOPIC = "memory"
+WEIGHT = "a remembered token"
+GROWTH = "what the process gains once a cache of 10,000 entries would be full"
 
 ENTRIES = 10_000
 """The bound of a cache that has one."""
@@ -22,6 +26,7 @@ def flood(
     ask: Callable[[str], object],
     *,
     held: Callable[[], int],
+    by: str = OURS,
     bars: tuple[float, float] | None = None,
     entries: int = ENTRIES,
     tokens: int = TOKENS,
@@ -29,9 +34,10 @@ def flood(
     """Weigh an entry, then watch the process while the flood goes on.
 
     Args:
-        name: What the cache is of; whose it is.
+        name: What the cache is of.
         ask: Called with each token; keeps what it hears of it.
         held: Returns how many entries the cache holds.
+        by: Whose it is; the row of somebody else's ends with it.
         bars: The most KiB an entry, and the most MiB of growth.
         entries: The bound, or what would be one; growth counts from three times as many tokens on.
         tokens: Tokens altogether.
@@ -52,20 +58,27 @@ def flood(
         ask(new_token())
     grown = (_resident() - full) / 2**20
     weighed = f"{(after - before) / 2**20:.1f} MiB for {entries:,} entries"
+    whose = "" if by.split(",", maxsplit=1)[0] == OURS else f": {by}"
     return [
         Result(
-            f"{tokens:,} {name}: an entry",
+            f"{tokens:,} {name}: an entry{whose}",
             (after - before) / entries / 1024,
             "KiB",
             weight,
             detail=weighed,
+            by=by,
+            topic=TOPIC,
+            case=WEIGHT,
         ),
         Result(
-            f"{tokens:,} {name}: growth after the bound",
+            f"{tokens:,} {name}: growth after the bound{whose}",
             grown,
             "MiB",
             growth,
             detail=f"{held():,} entries held at the end",
+            by=by,
+            topic=TOPIC,
+            case=GROWTH,
         ),
     ]
 

@@ -12,8 +12,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +31,6 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One figure beside its bar.
-
-    Attributes:
-        row: What was measured.
-        figure: The ratio, count or size; ``None``: it could not be measured, and ``detail`` says
-            why.
-        unit: What the figure is of.
-        bar: What it must not miss; ``None``: it is somebody else's figure, to compare with.
-        side: Whether the figure must be at most or at least the bar.
-        detail: The absolute values behind the ratio.
-    """
-
-    row: str
-    figure: float | None
-    unit: str
-    bar: float | None
-    side: Literal["<=", ">="] = "<="
-    detail: str = ""
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the bar is met; ``None``: there is nothing to tell."""
-        if self.figure is None or self.bar is None:
-            return None
-        return self.figure <= self.bar if self.side == "<=" else self.figure >= self.bar
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every field and the verdict."""
-        return asdict(self) | {"met": self.met}
-
-
-@dataclass(frozen=True, slots=True)
 class Taken:
     """The seconds that one call took: of every candidate, round by round."""
 
@@ -80,8 +46,23 @@ class Taken:
         It is the median of the rounds' ratios, and not the ratio of the medians: on a machine that
         others use too, the two medians may come from stretches of different speed.
         """
+        return statistics.median(self._ratios(name, floor))
+
+    def spread(self, name: str, floor: str) -> tuple[float, float] | None:
+        """Return the quartiles, first and third, of what `over` returns the median of."""
+        return quartiles(self._ratios(name, floor))
+
+    def _ratios(self, name: str, floor: str) -> list[float]:
         rounds = zip(self.rounds[name], self.rounds[floor], strict=True)
-        return statistics.median(one / other for one, other in rounds)
+        return [one / other for one, other in rounds]
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the first and the third quartile; ``None`` of fewer than two values."""
+    if len(values) < 2:
+        return None
+    first, _median, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, third
 
 
 def interleaved(
@@ -120,14 +101,3 @@ def interleaved(
 def micro(seconds: float) -> str:
     """Return seconds as microseconds, to read."""
     return f"{seconds * 1e6:.2f} µs"
-
-
-def table(results: list[Result]) -> str:
-    """Return the results as a Markdown table."""
-    lines = ["| row | measured | bar | | behind it |", "|---|---|---|---|---|"]
-    for r in results:
-        figure = "-" if r.figure is None else f"{r.figure:.4g} {r.unit}"
-        bar = "" if r.bar is None else f"{r.side} {r.bar:g}"
-        verdict = {True: "met", False: "MISSED", None: ""}[r.met]
-        lines.append(f"| {r.row} | {figure} | {bar} | {verdict} | {r.detail} |")
-    return "\n".join(lines)

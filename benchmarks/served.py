@@ -16,7 +16,14 @@ from urllib.parse import urlencode
 from benchmarks.parts import CREDENTIALS
 
 FORM = "application/x-www-form-urlencoded"
-BASIC = "Basic " + base64.b64encode(":".join(CREDENTIALS).encode()).decode()
+
+
+def basic(client_id: str, client_secret: str) -> str:
+    """Return the header by which a client authenticates itself (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+
+
+BASIC = basic(*CREDENTIALS)
 
 _PATIENCE = 30.0
 

@@ -11,9 +11,21 @@ author = _project["authors"][0]["name"]
 release = version = _project["version"]
 project_copyright = author
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "BaseException, BaseModel, ABC, Protocol, object",
+    "exclude-members": "model_config, add_note, with_traceback",
+}
+autodoc_preserve_defaults = True
+autodoc_typehints = "none"
+napoleon_attr_annotations = False
+# Signatures name types that have no page of their own; prose links to pages, never to classes.
+nitpick_ignore_regex = [("py:class", ".*")]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+# A part of the page beside it.
+exclude_patterns = ["benchmarks/results.md"]
 
 html_theme = "furo"
 html_title = f"{project} {release}"

@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
-from benchmarks.harness import Result, interleaved, micro
+from benchmarks.findings import Result
+from benchmarks.harness import Taken, interleaved, micro
 from benchmarks.parts import TOKEN_CHARACTERS
 
 Call = Callable[[], object]
+
+BARE = "over the plain view of a project that protects nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,12 @@ class Peer:
     Attributes:
         framework: What the view is written with.
         package: Who; a distribution.
-        does: What it does for each request.
+        does: What it does for each request, in a few words.
         call: Calls its view.
         plain: Calls the same view without protection, in a project that protects nothing.
         tokenward: Calls the same view, protected by tokenward.
         waits: Whether it does something over a network.
+        case: What tokenward does beside it, and what both are compared with.
     """
 
     framework: str
@@ -42,13 +46,17 @@ class Peer:
     plain: Call
     tokenward: Call
     waits: bool = False
+    case: str = BARE
 
 
-def run(peers: Iterable[Peer]) -> None:
-    """Time the peers, and print a line of each."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, required=True)
-    rounds = parser.parse_args().rounds
+def run(peers: Iterable[Peer], rounds: int) -> None:
+    """Time the peers, and print a line of each; of tokenward, one for each case.
+
+    Args:
+        peers: Each is timed as it is yielded.
+        rounds: How often.
+    """
+    told: set[tuple[str, str]] = set()
     for peer in peers:
         print(f"      {peer.package}: {peer.does} ...", file=sys.stderr, flush=True)
         taken = interleaved(
@@ -57,19 +65,48 @@ def run(peers: Iterable[Peer]) -> None:
             rounds=rounds,
             clock=time.perf_counter if peer.waits else time.thread_time,
         )
-        version = metadata.version(peer.package)
-        tell(
-            Result(
-                f"{peer.framework}, {peer.package} {version}: {peer.does}",
-                taken.over("peer", "plain"),
-                "x plain view",
-                None,
-                detail=(
-                    f"{micro(taken['peer'])} over {micro(taken['plain'])}; "
-                    f"tokenward beside it {taken.over('tokenward', 'plain'):.3g} x"
-                ),
-            )
+        who = f"{peer.package} {metadata.version(peer.package)}"
+        beside = f"tokenward beside it {taken.over('tokenward', 'plain'):.3g} x"
+        peers_own = Result(
+            f"{peer.framework}, {who}: {peer.does}",
+            taken.over("peer", "plain"),
+            "x plain view",
+            None,
+            detail=f"{micro(taken['peer'])} over {micro(taken['plain'])}; {beside}",
+            by=f"{who}, {peer.does}",
+            topic=f"{peer.framework.lower()}-view",
+            spread=taken.spread("peer", "plain"),
+            case=peer.case,
         )
+        if (peer.framework, peer.case) not in told:
+            # One bar of ours in each panel: the one beside its first peer.
+            told.add((peer.framework, peer.case))
+            tell(_ours(peer, taken))
+        tell(peers_own)
+
+
+def _ours(peer: Peer, taken: Taken) -> Result:
+    return Result(
+        f"{peer.framework}, {peer.case}",
+        taken.over("tokenward", "plain"),
+        "x plain view",
+        None,
+        detail=f"{micro(taken['tokenward'])} over {micro(taken['plain'])}; a cached introspection",
+        topic=f"{peer.framework.lower()}-view",
+        spread=taken.spread("tokenward", "plain"),
+        case=peer.case,
+    )
+
+
+def rounds_asked_for(*, choices: Iterable[str] = ()) -> tuple[str, int]:
+    """Return what the command line says: the row, if there are several, and the rounds."""
+    parser = argparse.ArgumentParser()
+    choices = list(choices)
+    if choices:
+        parser.add_argument("row", choices=choices)
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    return getattr(options, "row", ""), options.rounds
 
 
 def tell(result: Result) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.django_site import OURS, map_users, set_up, site
 from benchmarks.parts import CREDENTIALS, bearer_call, new_token
-from benchmarks.peers import Peer, padded, run
+from benchmarks.peers import BARE, Peer, padded, rounds_asked_for, run
 from benchmarks.upstream import running
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ TOOLKIT = "django-oauth-toolkit"
 SIMPLEJWT = "djangorestframework-simplejwt"
 
 
-def peers(url: str) -> Iterator[Peer]:
-    """Yield the peers; ``url`` is an introspection endpoint."""
+def peers(framework: str, url: str) -> Iterator[Peer]:
+    """Yield the peers.
+
+    Args:
+        framework: ``django`` or ``drf``.
+        url: An introspection endpoint.
+    """
     set_up(
         "benchmarks.peers.django_urls",
         apps=("oauth2_provider",),
@@ -36,18 +41,22 @@ def peers(url: str) -> Iterator[Peer]:
     alice = User.objects.create_user("alice")
     stored, signed = _stored(alice), _signed(alice)
 
-    yield _peer(TOOLKIT, "a token of its own table", "/toolkit", stored)
-    yield _peer(TOOLKIT, "a token that it introspected before", "/toolkit", new_token())
-    does = "HS256, no user row"
+    if framework == "django":
+        yield _peer(TOOLKIT, "a token of its table", "/toolkit", stored)
+        yield _peer(TOOLKIT, "one introspected before", "/toolkit", new_token())
+        return
+    does = "HS256"
     yield _peer(SIMPLEJWT, does, "/drf/simplejwt/stateless", signed, is_drf=True)
     map_users("model")
-    does = "HS256 and the user's row"
-    yield _peer(SIMPLEJWT, does, "/drf/simplejwt", signed, is_drf=True)
-    does = "a token of its own table and the user's row"
-    yield _peer(TOOLKIT, does, "/drf/toolkit", stored, is_drf=True)
+    case = "likewise, and the user's row is read"
+    yield _peer(SIMPLEJWT, "HS256, user's row", "/drf/simplejwt", signed, is_drf=True, case=case)
+    does = "a token of its table, user's row"
+    yield _peer(TOOLKIT, does, "/drf/toolkit", stored, is_drf=True, case=case)
 
 
-def _peer(package: str, does: str, path: str, token: str, *, is_drf: bool = False) -> Peer:
+def _peer(
+    package: str, does: str, path: str, token: str, *, is_drf: bool = False, case: str = BARE
+) -> Peer:
     prefix = "/drf" if is_drf else ""
     return Peer(
         "DRF" if is_drf else "Django",
@@ -56,6 +65,7 @@ def _peer(package: str, does: str, path: str, token: str, *, is_drf: bool = Fals
         bearer_call(site(), path, token),
         plain=bearer_call(site(), f"{prefix}/plain", token),
         tokenward=bearer_call(site(OURS), f"{prefix}/protected", token),
+        case=case,
     )
 
 
@@ -96,4 +106,5 @@ def _signed(user: User) -> str:
 
 if __name__ == "__main__":
     with running() as upstream:
-        run(peers(upstream.url()))
+        framework, rounds = rounds_asked_for(choices=("django", "drf"))
+        run(peers(framework, upstream.url()), rounds)

@@ -23,7 +23,7 @@ from flask_jwt_extended import (  # type: ignore[import-not-found]
 from joserfc.jwk import KeySet, RSAKey
 
 from benchmarks.parts import bearer_call, canned_authenticator, new_token
-from benchmarks.peers import Call, Peer, padded, run
+from benchmarks.peers import Call, Peer, padded, rounds_asked_for, run
 from benchmarks.peers.introspection import AuthlibIntrospection
 from benchmarks.upstream import running
 from tokenward.flask import Tokenward, login_required
@@ -151,4 +151,4 @@ def _authlib(validator: Any, token: str) -> Call:
 
 if __name__ == "__main__":
     with running() as upstream:
-        run(peers(upstream.url()))
+        run(peers(upstream.url()), rounds_asked_for()[1])

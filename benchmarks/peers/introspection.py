@@ -10,10 +10,12 @@ from typing import Any
 
 import requests
 from authlib.oauth2.rfc7662 import IntrospectTokenValidator  # type: ignore[import-untyped]
+from oauthlib.common import Request  # type: ignore[import-untyped]
 from swarmauri_tokens_introspection import (  # type: ignore[import-not-found]
     IntrospectionTokenService,
 )
 
+from benchmarks.django_site import set_up
 from benchmarks.parts import CREDENTIALS
 from benchmarks.upstream import ANSWER
 
@@ -101,6 +103,48 @@ def in_a_loop_for_all(service: Any) -> Ask:
         return asyncio.run_coroutine_threadsafe(verifying, loop).result()
 
     return ask
+
+
+def toolkit(url: str, database: str = ":memory:") -> Ask:
+    """Return the validator of django-oauth-toolkit, which keeps answers in its table.
+
+    Args:
+        url: The endpoint.
+        database: Where the table is; the first call of the process decides.
+    """
+    settings = {
+        "RESOURCE_SERVER_INTROSPECTION_CREDENTIALS": CREDENTIALS,
+        # It would look for the URL of the view in the audience.
+        "RESOURCE_SERVER_TOKEN_RESOURCE_VALIDATOR": None,
+    }
+    set_up(apps=("oauth2_provider",), database=database, OAUTH2_PROVIDER=settings)
+    from oauth2_provider.oauth2_validators import (  # type: ignore[import-not-found] # noqa: PLC0415
+        OAuth2Validator,
+    )
+    from oauth2_provider.settings import (  # type: ignore[import-not-found] # noqa: PLC0415
+        oauth2_settings,
+    )
+
+    oauth2_settings.RESOURCE_SERVER_INTROSPECTION_URL = url
+    validator = OAuth2Validator()
+
+    def ask(token: str) -> object:
+        return validator.validate_bearer_token(token, ["orders:read"], Request("http://bench/"))
+
+    return ask
+
+
+def closing(ask: Ask) -> Ask:
+    """Have each call close the database connection of its thread."""
+    from django.db import connection  # noqa: PLC0415 - needs Django's settings
+
+    def once(token: str) -> object:
+        try:
+            return ask(token)
+        finally:
+            connection.close()  # the thread's own
+
+    return once
 
 
 def answered_at_once(service: Any) -> Any:

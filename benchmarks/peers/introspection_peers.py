@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import requests
-from oauthlib.common import Request  # type: ignore[import-untyped]
 
-from benchmarks.crowd import CASES, DEADLINE, one_cold_token, throughput
-from benchmarks.django_site import set_up
-from benchmarks.flood import flood
-from benchmarks.harness import Result, Taken, interleaved, micro
+from benchmarks.crowd import CASES, COLD, DEADLINE, one_cold_token, throughput
+from benchmarks.findings import Result
+from benchmarks.flood import ENTRIES, TOKENS, WEIGHT, flood
+from benchmarks.flood import TOPIC as MEMORY
+from benchmarks.harness import Taken, interleaved, micro
 from benchmarks.parts import (
-    CREDENTIALS,
     canned_verifier,
     client_for,
     floor_of,
     new_token,
     session_call,
 )
-from benchmarks.peers import tell
+from benchmarks.peers import rounds_asked_for, tell
 from benchmarks.peers.introspection import (
     Ask,
     AuthlibIntrospection,
     answered_at_once,
     by_hand,
+    closing,
     in_a_kept_loop,
     in_a_loop_for_all,
     in_a_loop_of_its_own,
     swarmauri,
+    toolkit,
     with_a_client_of_its_own,
 )
+from benchmarks.rows.cached_verify import INTROSPECTED, TOPIC
 from benchmarks.upstream import running
 from tokenward import IntrospectionVerifier
 
@@ -54,18 +55,14 @@ def cached_verify(rounds: int) -> Iterator[Result]:
     with running() as upstream, requests.Session() as session:
         url = upstream.url()
         quick: dict[str, Ask] = {
-            f"{SWARMAURI}, its coroutine stepped by hand": by_hand(
-                answered_at_once(swarmauri(url))
-            ),
-            f"{SWARMAURI}, in a loop that is kept": in_a_kept_loop(
-                answered_at_once(swarmauri(url))
-            ),
+            f"{SWARMAURI}, stepped by hand": by_hand(answered_at_once(swarmauri(url))),
+            f"{SWARMAURI}, in a kept loop": in_a_kept_loop(answered_at_once(swarmauri(url))),
         }
         slow: dict[str, Ask] = {
             f"{SWARMAURI}, by asyncio.run": in_a_loop_of_its_own(answered_at_once(swarmauri(url))),
-            f"{TOOLKIT}, from its table": _toolkit(url),
-            f"{AUTHLIB}, which asks every time": AuthlibIntrospection(url).verify,
-            f"{SESSION}, which asks every time": session_call(session, url),
+            f"{TOOLKIT}, from its table": toolkit(url),
+            f"{AUTHLIB}, asks every time": AuthlibIntrospection(url).verify,
+            f"{SESSION}, asks every time": session_call(session, url),
         }
         # Apart: after calls over a network, the quick ones find the processor's caches empty.
         ours: dict[str, Ask] = {"tokenward": verifier.verify}
@@ -74,14 +71,17 @@ def cached_verify(rounds: int) -> Iterator[Result]:
             (slow, least | slow, 20),
         ):
             taken = _timed(calls, lambda: header[7:], number=number, rounds=rounds)
-            yield from _beside("cached verify", "floor", "x floor", peers, taken)
+            drawn = {"topic": TOPIC, "case": INTROSPECTED}
+            yield from _beside(
+                "cached verify", peers, taken, floor="floor", unit="x floor", drawn=drawn
+            )
 
 
 def threads(rounds: int) -> Iterator[Result]:
     """Compare eight threads with one."""
     ask, token = by_hand(answered_at_once(swarmauri("http://127.0.0.1:1/"))), new_token()
     ask(token)
-    name = f"{SWARMAURI}, its coroutine stepped by hand"
+    name = f"{SWARMAURI}, stepped by hand"
     yield from throughput({name: lambda: ask(token)}, rounds=rounds).values()
 
 
@@ -90,10 +90,10 @@ def new_tokens(rounds: int) -> Iterator[Result]:
     with running() as upstream, requests.Session() as session:
         url = upstream.url()
         peers: dict[str, Ask] = {
-            f"{SWARMAURI}, in a loop that is kept": in_a_kept_loop(swarmauri(url)),
+            f"{SWARMAURI}, in a kept loop": in_a_kept_loop(swarmauri(url)),
             f"{SWARMAURI}, by asyncio.run": with_a_client_of_its_own(url),
             AUTHLIB: AuthlibIntrospection(url).verify,
-            TOOLKIT: _toolkit(url),
+            TOOLKIT: toolkit(url),
         }
         verifier = IntrospectionVerifier(client_for(url), audience="bench")
         calls: dict[str, Ask] = {
@@ -102,8 +102,14 @@ def new_tokens(rounds: int) -> Iterator[Result]:
         }
         taken = _timed(calls | peers, new_token, number=5, rounds=rounds)
         verifier.close()
-    row, unit = "introspection of a new token", "x requests.Session.post"
-    yield from _beside(row, "session", unit, peers, taken)
+    yield from _beside(
+        "introspection of a new token",
+        peers,
+        taken,
+        floor="session",
+        unit="x requests.Session.post",
+        drawn={"topic": "new-token"},
+    )
 
 
 def cold_token(rounds: int) -> Iterator[Result]:
@@ -120,24 +126,69 @@ def cold_token(rounds: int) -> Iterator[Result]:
             SWARMAURI: lambda url: in_a_loop_for_all(swarmauri(url, timeout=DEADLINE)),
             AUTHLIB: lambda url: AuthlibIntrospection(url, timeout=DEADLINE).verify,
             SESSION: lambda url: session_call(session, url, timeout=DEADLINE),
-            TOOLKIT: lambda url: _closing(_toolkit(url, database)),
+            TOOLKIT: lambda url: closing(toolkit(url, database)),
         }
         for case in CASES:
             for name, make in makers.items():
                 if name == TOOLKIT and case.bound == DEADLINE:
                     row = f"32 threads, one cold token, upstream {case.name}: {name}"
                     why = "it sets no deadline, and waits for as long as the endpoint does"
-                    yield Result(row, None, "", None, detail=why)
+                    drawn: dict[str, Any] = {
+                        "by": name,
+                        "topic": COLD,
+                        "case": f"upstream {case.name}",
+                    }
+                    yield Result(f"{row}: calls", None, "calls", None, detail=why, **drawn)
+                    last = f"{row}: the last answer"
+                    yield Result(last, None, "x deadline", None, detail=why, **drawn)
                 else:
                     yield from one_cold_token(upstream, case, make, rounds=rounds, by=name)
 
 
 def many_tokens(_rounds: int) -> Iterator[Result]:
     """Let 200,000 tokens pass."""
+    yield from _many_tokens(ENTRIES, TOKENS)
+    yield _in_a_table(2_000)
+
+
+def some_tokens(_rounds: int) -> Iterator[Result]:
+    """Let some tokens pass: whether it runs at all."""
+    yield from _many_tokens(ENTRIES // 20, TOKENS // 80)
+    yield _in_a_table(200)
+
+
+def _many_tokens(entries: int, tokens: int) -> list[Result]:
     service = answered_at_once(swarmauri("http://127.0.0.1:1/"))
-    results = flood("tokens", by_hand(service), held=lambda: len(service._cache))  # noqa: SLF001
-    for result in results:
-        yield replace(result, row=f"{result.row}: {SWARMAURI}")
+    return flood(
+        "tokens",
+        by_hand(service),
+        held=lambda: len(service._cache),  # noqa: SLF001
+        by=SWARMAURI,
+        entries=entries,
+        tokens=tokens,
+    )
+
+
+def _in_a_table(tokens: int) -> Result:
+    """Weigh what django-oauth-toolkit keeps: a row for each token, on the disk."""
+    with running() as upstream, tempfile.TemporaryDirectory() as folder:
+        database = Path(folder, "toolkit.db")
+        ask = toolkit(upstream.url(), str(database))
+        ask(new_token())
+        before = database.stat().st_size
+        for _ in range(tokens):
+            ask(new_token())
+        grown = database.stat().st_size - before
+    return Result(
+        f"{tokens:,} tokens: an entry: {TOOLKIT}",
+        grown / tokens / 1024,
+        "KiB",
+        None,
+        detail=f"{grown / 2**20:.1f} MiB of its table in SQLite for {tokens:,} tokens",
+        by=f"{TOOLKIT}, in its table",
+        topic=MEMORY,
+        case=WEIGHT,
+    )
 
 
 ROWS = {
@@ -146,6 +197,7 @@ ROWS = {
     "new_token": new_tokens,
     "cold_token": cold_token,
     "many_tokens": many_tokens,
+    "some_tokens": some_tokens,
 }
 
 
@@ -157,58 +209,35 @@ def _timed(
 
 
 def _beside(
-    row: str, floor: str, unit: str, peers: Mapping[str, Ask], taken: Taken
+    row: str,
+    peers: Mapping[str, Ask],
+    taken: Taken,
+    *,
+    floor: str,
+    unit: str,
+    drawn: Mapping[str, Any],
 ) -> Iterator[Result]:
     ours = ""
     if "tokenward" in taken.rounds:
         ours = f"; tokenward beside it {taken.over('tokenward', floor):.3g} x"
     for name in peers:
         took = f"{micro(taken[name])} over {micro(taken[floor])}{ours}"
-        yield Result(f"{row}: {name}", taken.over(name, floor), unit, None, detail=took)
-
-
-def _toolkit(url: str, database: str = ":memory:") -> Ask:
-    settings = {
-        "RESOURCE_SERVER_INTROSPECTION_CREDENTIALS": CREDENTIALS,
-        # It would look for the URL of the view in the audience.
-        "RESOURCE_SERVER_TOKEN_RESOURCE_VALIDATOR": None,
-    }
-    set_up(apps=("oauth2_provider",), database=database, OAUTH2_PROVIDER=settings)
-    from oauth2_provider.oauth2_validators import (  # type: ignore[import-not-found] # noqa: PLC0415
-        OAuth2Validator,
-    )
-    from oauth2_provider.settings import (  # type: ignore[import-not-found] # noqa: PLC0415
-        oauth2_settings,
-    )
-
-    oauth2_settings.RESOURCE_SERVER_INTROSPECTION_URL = url
-    validator = OAuth2Validator()
-
-    def ask(token: str) -> object:
-        return validator.validate_bearer_token(token, ["orders:read"], Request("http://bench/"))
-
-    return ask
-
-
-def _closing(ask: Ask) -> Ask:
-    from django.db import connection  # noqa: PLC0415 - needs Django's settings
-
-    def once(token: str) -> object:
-        try:
-            return ask(token)
-        finally:
-            connection.close()  # the thread's own
-
-    return once
+        yield Result(
+            f"{row}: {name}",
+            taken.over(name, floor),
+            unit,
+            None,
+            detail=took,
+            by=name,
+            spread=taken.spread(name, floor),
+            **drawn,
+        )
 
 
 def main() -> None:
     """Measure one row."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("row", choices=ROWS)
-    parser.add_argument("--rounds", type=int, default=1)
-    options = parser.parse_args()
-    for result in ROWS[options.row](options.rounds):
+    row, rounds = rounds_asked_for(choices=ROWS)
+    for result in ROWS[row](rounds):
         tell(result)
 
 

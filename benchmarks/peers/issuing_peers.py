@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from importlib import metadata
 
-from benchmarks.harness import Result, interleaved, micro
-from benchmarks.peers import tell
+from benchmarks.findings import Result
+from benchmarks.harness import interleaved, micro
+from benchmarks.peers import rounds_asked_for, tell
 from benchmarks.peers.issuing_apps import FILE, prepare_authlib, prepare_toolkit
+from benchmarks.rows.issuing import INTROSPECTION, TOPIC
 from benchmarks.served import poster, served
 
 PEERS = (
@@ -20,9 +21,7 @@ PEERS = (
 
 def main() -> None:
     """Time each of them, and print a line of it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, required=True)
-    rounds = parser.parse_args().rounds
+    _row, rounds = rounds_asked_for()
     for package, name, prepare in PEERS:
         print(f"      {package}: an introspection ...", file=sys.stderr, flush=True)
         with tempfile.NamedTemporaryFile(suffix=".db") as file:
@@ -41,14 +40,19 @@ def main() -> None:
                     number=20,
                     rounds=rounds,
                 )
+        who = f"{package} {metadata.version(package)}, SQLite"
         tell(
             Result(
-                f"{package} {metadata.version(package)}, SQLite: introspection, one worker",
+                f"{who}: introspection, one worker",
                 taken.over("peer", "bare"),
                 "x a bare view",
                 None,
                 detail=f"{1 / taken['peer']:,.0f} a second; {micro(taken['peer'])} "
                 f"over {micro(taken['bare'])}",
+                by=who,
+                topic=TOPIC,
+                spread=taken.spread("peer", "bare"),
+                case=INTROSPECTION,
             )
         )
 

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from typing import Any
 
-from benchmarks.harness import Result, interleaved, micro
-from benchmarks.peers import tell
-from benchmarks.peers.introspection import by_hand, in_a_kept_loop
-from benchmarks.peers.jwks import (
-    AUTH_JWKS_ALGORITHMS,
-    Ask,
-    auth_jwks,
-    clasp_client,
-    clasp_key,
-    fetched,
-    joserfc,
-    jwk_client,
-)
+from benchmarks.crowd import throughput
+from benchmarks.findings import OURS, Result
+from benchmarks.harness import Taken, interleaved, micro
+from benchmarks.parts import TOKEN_CHARACTERS, floor_of
+from benchmarks.peers import rounds_asked_for, tell
+from benchmarks.peers.introspection import in_a_loop_for_all
+from benchmarks.peers.jwks import Ask, auth_jwks, clasp_client, jwk_client
+from benchmarks.peers.verifiers import AUTH_JWKS, CLASP, JWK_CLIENT, PYJWT, verifiers
+from benchmarks.rows.cached_verify import SIGNED
+from benchmarks.rows.cached_verify import TOPIC as CACHED
 from benchmarks.rows.first_verify import BARS
-from benchmarks.rows.import_time import imported
-from benchmarks.rows.unknown_kids import TOKENS
-from benchmarks.signed import (
-    AUDIENCE,
-    LONG_CHARACTERS,
-    Signer,
-    pinned_verifier,
-    pyjwt_decode,
-    signer,
-)
+from benchmarks.rows.first_verify import TOPIC as FIRST
+from benchmarks.rows.long_token import TOPIC as LONG
+from benchmarks.rows.unknown_kids import BESIDE, FETCHES, LATENCY, TOKENS, p99_beside
+from benchmarks.rows.unknown_kids import TOPIC as KIDS
+from benchmarks.signed import AUDIENCE, LONG_CHARACTERS, Signer, pinned_verifier, signer
 from benchmarks.upstream import Upstream, running
 
-AUTH_JWKS = f"auth-jwks {metadata.version('auth-jwks')}"
-CLASP = f"clasp-jwt {metadata.version('clasp-jwt')}"
-JOSERFC = f"joserfc {metadata.version('joserfc')}"
-JWK_CLIENT = f"PyJWKClient and decode {metadata.version('PyJWT')}"
-PYJWT = f"PyJWT decode {metadata.version('PyJWT')}"
+_CALLS = 2_000
+"""How often eight threads together, or one, verify a token anew in a round."""
 
 
 def first_verify(rounds: int) -> Iterator[Result]:
@@ -47,21 +35,10 @@ def first_verify(rounds: int) -> Iterator[Result]:
     with running() as upstream:
         for algorithm in BARS:
             by = signer(algorithm)
-            token, for_clasp = by.token(), by.token(audience=None)
-            peers = {
-                name: (ask, for_clasp if name.startswith(CLASP) else token)
-                for name, ask in _peers(by, upstream, token).items()
-            }
-            calls = {
-                PYJWT: (pyjwt_decode(by), token),
-                "tokenward": (pinned_verifier(by, cache_entries=0).verify, token),
-            }
-            taken = interleaved(
-                {name: _call(*asked) for name, asked in (calls | peers).items()},
-                number=50,
-                rounds=rounds,
-                clock=time.thread_time,
-            )
+            token = by.token()
+            peers = verifiers(by, upstream, token)
+            calls = peers | {"tokenward": _call(pinned_verifier(by, cache_entries=0).verify, token)}
+            taken = interleaved(calls, number=50, rounds=rounds, clock=time.thread_time)
             beside = f"tokenward beside it {taken.over('tokenward', PYJWT):.3g} x"
             for name in peers:
                 yield Result(
@@ -70,107 +47,135 @@ def first_verify(rounds: int) -> Iterator[Result]:
                     "x PyJWT decode",
                     None,
                     detail=f"{micro(taken[name])} over {micro(taken[PYJWT])}; {beside}",
+                    by=name,
+                    topic=FIRST,
+                    spread=taken.spread(name, PYJWT) if name != PYJWT else None,
+                    case=algorithm,
                 )
 
 
 def cached_verify(rounds: int) -> Iterator[Result]:
     """Compare a token that was verified before: none of the others keeps what it found out."""
     by = signer("RS256")
-    token, for_clasp = by.token(), by.token(audience=None)
+    token = by.token()
     with running() as upstream:
-        calls = {"tokenward": _call(pinned_verifier(by).verify, token)}
-        calls[PYJWT] = _call(pyjwt_decode(by), token)
-        for name, ask in _peers(by, upstream, token).items():
-            calls[name] = _call(ask, for_clasp if name.startswith(CLASP) else token)
+        peers = verifiers(by, upstream, token)
+        calls = peers | {
+            "floor": floor_of(f"Bearer {token}"),
+            "tokenward": _call(pinned_verifier(by).verify, token),
+        }
         taken = interleaved(calls, number=50, rounds=rounds, clock=time.thread_time)
-    for name in calls:
-        if name != "tokenward":
-            yield Result(
-                f"cached verify, a signed token: {name}",
-                taken.over(name, "tokenward"),
-                "x tokenward",
-                None,
-                detail=f"{micro(taken[name])} over {micro(taken['tokenward'])}, RS256",
-            )
+    beside = f"tokenward beside it {taken.over('tokenward', 'floor'):.3g} x"
+    for name in peers:
+        yield Result(
+            f"cached verify, a signed token: {name}",
+            taken.over(name, "floor"),
+            "x floor",
+            None,
+            detail=f"{micro(taken[name])} over {micro(taken['floor'])}; {beside}",
+            by=name,
+            topic=CACHED,
+            spread=taken.spread(name, "floor"),
+            case=SIGNED,
+        )
 
 
-def imports(rounds: int) -> Iterator[Result]:
-    """Compare what it takes to have them."""
-    needs = {
-        "tokenward": "from tokenward import JWKSVerifier",
-        JWK_CLIENT: "from jwt import PyJWKClient",
-        JOSERFC: "from joserfc import jwt, jwk",
-        AUTH_JWKS: "from auth_jwks import JWKS",
-        CLASP: "import clasp",
-    }
-    net = imported(needs, rounds=rounds)
-    for name, statement in needs.items():
-        if name != "tokenward":
-            yield Result(
-                f"{statement}: {name}",
-                net.over(name, "tokenward"),
-                "x from tokenward import JWKSVerifier",
-                None,
-                detail=f"{net[name] * 1e3:.0f} ms over {net['tokenward'] * 1e3:.0f} ms",
-            )
+def threads(rounds: int) -> Iterator[Result]:
+    """Compare eight threads with one: all verify anew, and some let others run meanwhile."""
+    by = signer("RS256")
+    token = by.token()
+    with running() as upstream:
+        peers = verifiers(by, upstream, token, for_threads=True)
+        anew = pinned_verifier(by, cache_entries=0)
+        ours = {f"{OURS}, cache_entries=0": _call(anew.verify, token)}
+        case = "who verifies anew each time (RS256)"
+        yield from throughput(ours | peers, rounds=rounds, case=case, calls=_CALLS).values()
 
 
 def long_token(rounds: int) -> Iterator[Result]:
     """Compare a long token with a short one."""
     by = signer("RS256")
-    short, long = by.token(), by.token(characters=LONG_CHARACTERS)
-    for name, ask in ((PYJWT, pyjwt_decode(by)), (JOSERFC, joserfc(by))):
-        taken = interleaved(
-            {"short": _call(ask, short), "long": _call(ask, long)},
-            number=50,
-            rounds=rounds,
-            clock=time.thread_time,
+    with running() as upstream:
+        short, long = (
+            verifiers(by, upstream, by.token(characters=characters), characters=characters)
+            for characters in (TOKEN_CHARACTERS, LONG_CHARACTERS)
         )
-        yield Result(
-            f"5 kB token, RS256: {name}",
-            taken.over("long", "short"),
-            "x a 0.8 kB token",
-            None,
-            detail=f"{micro(taken['long'])} over {micro(taken['short'])}",
-        )
+        for name, call in short.items():
+            taken = interleaved(
+                {"short": call, "long": long[name]},
+                number=50,
+                rounds=rounds,
+                clock=time.thread_time,
+            )
+            yield Result(
+                f"5 kB token, RS256: {name}",
+                taken.over("long", "short"),
+                "x a 0.8 kB token",
+                None,
+                detail=f"{micro(taken['long'])} over {micro(taken['short'])}",
+                by=name,
+                topic=LONG,
+                spread=taken.spread("long", "short"),
+            )
 
 
-def unknown_kids(_rounds: int) -> Iterator[Result]:
-    """Count the fetches; the keys were fetched just before."""
+def unknown_kids(rounds: int) -> Iterator[Result]:
+    """Count the fetches, and time a good token meanwhile; the keys were fetched just before."""
     # Whoever logs each of them would do so here.
     logging.disable()
     by = signer("RS256")
     with running() as upstream:
-        peers: dict[str, tuple[Ask, str | None]] = {
-            AUTH_JWKS: (in_a_kept_loop(auth_jwks(by, upstream)), AUDIENCE),
-            JWK_CLIENT: (jwk_client(by, upstream), AUDIENCE),
-            CLASP: (clasp_client(by, upstream), None),
+        peers: dict[str, tuple[Callable[[], Ask], str | None]] = {
+            AUTH_JWKS: (lambda: in_a_loop_for_all(auth_jwks(by, upstream, LATENCY)), AUDIENCE),
+            JWK_CLIENT: (lambda: jwk_client(by, upstream, LATENCY), AUDIENCE),
+            CLASP: (lambda: clasp_client(by, upstream, LATENCY), None),
         }
-        for name, (ask, audience) in peers.items():
-            ask(by.token(audience=audience))
-            before, refused = upstream.calls(), set()
-            for n in range(TOKENS):
-                refused.add(_refusal(ask, by.token(audience=audience, kid=f"key-{n}")))
-            yield Result(
-                f"{TOKENS} unknown kids: {name}",
-                upstream.calls() - before,
-                "fetches",
-                None,
-                detail=f"each token ended in {' or '.join(sorted(refused))}",
-            )
+        for name, (make, audience) in peers.items():
+            yield from _unknown_kids(name, make, upstream, by, audience=audience, rounds=rounds)
 
 
-def _peers(by: Signer, upstream: Upstream, token: str) -> dict[str, Ask]:
-    peers = {
-        JOSERFC: joserfc(by),
-        JWK_CLIENT: jwk_client(by, upstream),
-        f"{CLASP}, no aud, iss or nbf": clasp_key(by),
-    }
-    if by.algorithm in AUTH_JWKS_ALGORITHMS:
-        service = fetched(auth_jwks(by, upstream), token)
-        peers[f"{AUTH_JWKS}, its coroutine stepped by hand"] = by_hand(service)
-        peers[f"{AUTH_JWKS}, in a loop that is kept"] = in_a_kept_loop(auth_jwks(by, upstream))
-    return peers
+def _unknown_kids(
+    name: str,
+    make: Callable[[], Ask],
+    upstream: Upstream,
+    by: Signer,
+    *,
+    audience: str | None,
+    rounds: int,
+) -> Iterator[Result]:
+    good = by.token(audience=audience)
+    unknown = [by.token(audience=audience, kid=f"key-{n}") for n in range(TOKENS)]
+    fetches, refused = [], set()
+    p99s: dict[str, list[float]] = {"quiet": [], "unknown": []}
+    for _ in range(rounds):
+        ask = make()
+        ask(good)
+        p99s["quiet"].append(p99_beside((), ask, good))
+        before = upstream.calls()
+        p99s["unknown"].append(p99_beside(unknown, ask, good, refusal=Exception))
+        fetches.append(upstream.calls() - before)
+        refused.add(_refusal(ask, unknown[0]))
+    taken = Taken(p99s)
+    drawn: dict[str, Any] = {"by": name, "topic": KIDS}
+    yield Result(
+        f"{TOKENS} unknown kids: fetches: {name}",
+        max(fetches),
+        "fetches",
+        None,
+        detail=f"of {rounds} rounds the most; a token ended in {' or '.join(sorted(refused))}",
+        case=FETCHES,
+        **drawn,
+    )
+    yield Result(
+        f"{TOKENS} unknown kids: p99 of a good token beside them: {name}",
+        taken.over("unknown", "quiet"),
+        "x quiet",
+        None,
+        detail=f"{micro(taken['unknown'])} over {micro(taken['quiet'])}",
+        spread=taken.spread("unknown", "quiet"),
+        case=BESIDE,
+        **drawn,
+    )
 
 
 def _call(ask: Ask, token: str) -> Callable[[], object]:
@@ -189,7 +194,7 @@ def _refusal(ask: Ask, token: str) -> str:
 ROWS = {
     "first_verify": first_verify,
     "cached_verify": cached_verify,
-    "imports": imports,
+    "threads": threads,
     "long_token": long_token,
     "unknown_kids": unknown_kids,
 }
@@ -197,13 +202,10 @@ ROWS = {
 
 def main() -> None:
     """Measure one row."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("row", choices=ROWS)
-    parser.add_argument("--rounds", type=int, default=1)
-    options = parser.parse_args()
+    row, rounds = rounds_asked_for(choices=ROWS)
     # joserfc warns that EdDSA has another name since RFC 9864; these tokens have the old one.
     warnings.simplefilter("ignore")
-    for result in ROWS[options.row](options.rounds):
+    for result in ROWS[row](rounds):
         tell(result)
 
 

@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.environment import interpreter, measured
-from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.parts import CannedTransport, canned_verifier, floor_of, new_token
 from benchmarks.signed import pinned_verifier, signer
+
+TOPIC = "cached-verify"
+INTROSPECTED = "a token that was introspected"
+SIGNED = "a signed token (RS256)"
 
 TTL = 36_000.0
 """Seconds; the last tenth of them must be longer than a measurement."""
@@ -49,6 +54,9 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "x floor",
             1.3,
             detail=f"{micro(taken['cached'])} over {micro(taken['floor'])}, on_event unset",
+            topic=TOPIC,
+            spread=taken.spread("cached", "floor"),
+            case=INTROSPECTED,
         ),
         Result(
             "cached verify, a signed token",
@@ -56,6 +64,9 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "x floor",
             1.3,
             detail=f"{micro(taken['signed'])} over {micro(taken['floor'])}, RS256 the first time",
+            topic=TOPIC,
+            spread=taken.spread("signed", "floor"),
+            case=SIGNED,
         ),
         Result(
             "cached verify, on_event set",
@@ -63,6 +74,7 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "x on_event unset",
             None,
             detail=f"{micro(taken['observed'])} over {micro(taken['cached'])}; two events a call",
+            spread=taken.spread("observed", "cached"),
         ),
         Result(
             "cached verify, while one request asks ahead of the end",
@@ -70,6 +82,7 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "x a fresh hit",
             None,
             detail=f"{micro(taken['due'])} over {micro(taken['fresh'])}",
+            spread=taken.spread("due", "fresh"),
         ),
         *measured(
             "cached verify, a signed token: peers",

@@ -14,7 +14,8 @@ from benchmarks.upstream import running
 from tokenward import IntrospectionVerifier
 
 if TYPE_CHECKING:
-    from benchmarks.harness import Effort, Result
+    from benchmarks.findings import Result
+    from benchmarks.harness import Effort
 
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.django_site import OURS, map_users, site
-from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.environment import interpreter, measured
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.parts import bearer_call, new_token
 
+TOPIC = "drf-view"
+SAME = "over the plain view of the same project"
 
-def measure(effort: Effort) -> list[Result]:
+
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Call the WSGI application itself, with a stateless user."""
     app, token = site(OURS), new_token()
     map_users("stateless")
@@ -34,5 +41,15 @@ def measure(effort: Effort) -> list[Result]:
                 f"{taken.over('protected', 'without'):.3g} x the plain view of a project without "
                 "the middleware"
             ),
-        )
+            topic=TOPIC,
+            spread=taken.spread("protected", "plain"),
+            case=SAME,
+        ),
+        *measured(
+            "DRF: peers",
+            "django_peers",
+            "drf",
+            f"--rounds={effort.rounds(201)}",
+            made=made,
+        ),
     ]

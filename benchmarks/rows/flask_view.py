@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from flask import Flask
 
-from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.environment import interpreter, measured
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.parts import bearer_call, canned_authenticator, new_token
 from tokenward.flask import Tokenward, current_principal, login_required
 
+TOPIC = "flask-view"
+SAME = "over the plain view of the same application"
 
-def measure(effort: Effort) -> list[Result]:
+
+def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Call the WSGI application itself: no client, no socket, nothing that is not the app."""
     app = Flask("bench")
     Tokenward().init_app(app, authenticator=canned_authenticator())
@@ -47,5 +54,14 @@ def measure(effort: Effort) -> list[Result]:
                 f"{micro(taken['protected'])} over {micro(taken['plain'])}; "
                 f"{taken.over('personal', 'plain'):.3g} x when the view reads current_principal"
             ),
-        )
+            topic=TOPIC,
+            spread=taken.spread("protected", "plain"),
+            case=SAME,
+        ),
+        *measured(
+            "Flask: peers",
+            "flask_peers",
+            f"--rounds={effort.rounds(201)}",
+            made=made,
+        ),
     ]

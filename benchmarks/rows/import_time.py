@@ -11,7 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.environment import interpreter, measured
-from benchmarks.harness import Effort, Result, Taken, interleaved
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, Taken, interleaved
+
+TOPIC = "import-time"
+BESIDE = "beside the peers"
 
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
@@ -30,15 +34,22 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
     def over(name: str, needed: str, bar: float) -> Result:
         what = "import tokenward" if name == "tokenward" else f"from tokenward import {name}"
         took = f"{net[name] * 1e3:.1f} ms over {net[needed] * 1e3:.0f} ms"
-        return Result(what, net.over(name, needed), f"x import {needed}", bar, detail=took)
+        return Result(
+            what,
+            net.over(name, needed),
+            f"x import {needed}",
+            bar,
+            detail=took,
+            topic=TOPIC,
+            spread=net.spread(name, needed),
+            case=what,
+        )
 
     return [
         over("IntrospectionVerifier", "requests", 1.3),
         over("JWKSVerifier", "requests, PyJWT and cryptography", 1.3),
         over("tokenward", "requests", 0.1),
-        *measured(
-            "import: peers", "jwks_peers", "imports", f"--rounds={effort.rounds(7)}", made=made
-        ),
+        *measured("import: peers", "import_peers", f"--rounds={effort.rounds(7)}", made=made),
     ]
 
 

@@ -11,10 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.environment import interpreter, measured
-from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.findings import OURS, Result
+from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.issuer_app import PASSWORD, STORE, prepared
 from benchmarks.mongo import Unavailable, running
 from benchmarks.served import getter, poster, sender, served
+
+TOPIC = "issuing"
+INTROSPECTION = "an introspection"
+ME = "/me"
+BUSY = "an introspection while eight people log in without a pause"
 
 _LOGINS = 8
 _NINETY_NINTH = 0.99
@@ -29,7 +35,18 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
         with running() as server:
             results += _over("MongoDB", server(), effort)
     except Unavailable as why:
-        results.append(Result("MongoDB", None, "", None, detail=f"not measured: {why}"))
+        results.append(
+            Result(
+                "MongoDB",
+                None,
+                "",
+                None,
+                detail=f"not measured: {why}",
+                by=f"{OURS}, MongoDB",
+                topic=TOPIC,
+                case=INTROSPECTION,
+            )
+        )
     rounds = f"--rounds={effort.rounds(31)}"
     return results + list(measured("servers of others", "issuing_peers", rounds, made=made))
 
@@ -52,7 +69,7 @@ def _over(store: str, url: str, effort: Effort) -> Iterator[Result]:
             number=20,
             rounds=effort.rounds(31),
         )
-        for name in ("introspect", "me"):
+        for name, case in (("introspect", INTROSPECTION), ("me", ME)):
             yield Result(
                 f"{store}: /{name}, one worker",
                 taken.over(name, "bare"),
@@ -60,6 +77,10 @@ def _over(store: str, url: str, effort: Effort) -> Iterator[Result]:
                 None,
                 detail=f"{1 / taken[name]:,.0f} a second; {micro(taken[name])} "
                 f"over {micro(taken['bare'])}",
+                by=f"{OURS}, {store}",
+                topic=TOPIC,
+                spread=taken.spread(name, "bare"),
+                case=case,
             )
         ask, number = poster(busy, "/introspect", form), effort.rounds(400)
         quiet = _ninety_ninth(ask, number)
@@ -70,7 +91,10 @@ def _over(store: str, url: str, effort: Effort) -> Iterator[Result]:
             loud / quiet,
             "x its p99 before",
             None,
-            detail=f"p99 {loud * 1e3:.1f} ms over {quiet * 1e3:.1f} ms; {logins()} logins",
+            detail=f"p99 {loud * 1e3:.1f} ms over {quiet * 1e3:.1f} ms; {logins()}",
+            by=f"{OURS}, {store}",
+            topic=TOPIC,
+            case=BUSY,
         )
 
 
@@ -84,22 +108,27 @@ def _ninety_ninth(call: Callable[[], object], number: int) -> float:
 
 
 @contextlib.contextmanager
-def _logging_in(port: int) -> Iterator[Callable[[], int]]:
+def _logging_in(port: int) -> Iterator[Callable[[], str]]:
     document = json.dumps({"username": "alice", "password": PASSWORD}).encode()
-    done, enough = [], threading.Event()
+    done, turned_away, enough = [], [], threading.Event()
 
     def person() -> None:
         log_in = sender(port, "/login", document)
         while not enough.is_set():
-            log_in()
-            done.append(1)
+            # Hashes are bounded, and whoever would wait too long for one is turned away.
+            try:
+                log_in()
+            except RuntimeError:
+                turned_away.append(1)
+            else:
+                done.append(1)
 
     people = [threading.Thread(target=person) for _ in range(_LOGINS)]
     for one in people:
         one.start()
     try:
         time.sleep(0.5)
-        yield lambda: len(done)
+        yield lambda: f"{len(done)} logins, {len(turned_away)} turned away"
     finally:
         enough.set()
         for one in people:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bcrypt
 
-from benchmarks.harness import Effort, Result, interleaved
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, interleaved
 from tokenward import AuthService, KeyRing, LoginRequest, RegisterRequest
 from tokenward.repositories import open_repositories
 
@@ -43,5 +44,7 @@ def measure(effort: Effort) -> list[Result]:
             "x raw bcrypt",
             1.02,
             detail=f"{taken['login'] * 1e3:.1f} ms over {taken['bcrypt'] * 1e3:.1f} ms",
+            topic="login",
+            spread=taken.spread("login", "bcrypt"),
         )
     ]

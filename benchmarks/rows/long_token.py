@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.environment import interpreter, measured
-from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.signed import LONG_CHARACTERS, pinned_verifier, signer
+
+TOPIC = "long-token"
 
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
@@ -32,6 +35,8 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "x a 0.8 kB token",
             2,
             detail=f"{micro(taken['long'])} over {micro(taken['short'])}",
+            topic=TOPIC,
+            spread=taken.spread("long", "short"),
         ),
         *measured(
             "5 kB token: peers",

@@ -10,7 +10,8 @@ from urllib.parse import urlencode, urlsplit
 import requests
 
 from benchmarks.environment import interpreter, measured
-from benchmarks.harness import Effort, Result, interleaved, micro
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.parts import client_for, new_token, session_call
 from benchmarks.upstream import running
 from tokenward import IntrospectionVerifier
@@ -55,6 +56,8 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
                 f"{micro(taken['tokenward'])} over {micro(taken['session'])}; "
                 f"http.client alone {micro(taken['floor'])}"
             ),
+            topic="new-token",
+            spread=taken.spread("tokenward", "session"),
         ),
         *measured(
             "introspection of a new token: peers",

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import interpreter, measured
-from benchmarks.harness import Effort, Result, Taken, micro
+from benchmarks.findings import Result
+from benchmarks.harness import Effort, Taken, micro
 from benchmarks.signed import AUDIENCE, ISSUER, signer
 from benchmarks.upstream import Upstream, running
 from tokenward import InvalidToken, JWKSVerifier
+
+TOPIC = "unknown-kids"
+FETCHES = "fetches of the keys"
+BESIDE = "a good token's p99 beside them"
 
 TOKENS = 200
 LATENCY = 0.05
@@ -41,10 +46,10 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
     with running() as upstream:
         for _ in range(effort.rounds(ROUNDS)):
             with _verifier(upstream, by.jwks) as ask:
-                p99s["quiet"].append(_p99_beside((), ask, good))
-                p99s["expired"].append(_p99_beside(expired, ask, good))
+                p99s["quiet"].append(p99_beside((), ask, good))
+                p99s["expired"].append(p99_beside(expired, ask, good))
                 before = upstream.calls()
-                p99s["unknown"].append(_p99_beside(unknown, ask, good))
+                p99s["unknown"].append(p99_beside(unknown, ask, good))
                 fetches.append(upstream.calls() - before)
     taken = Taken(p99s)
     return [
@@ -54,6 +59,8 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             "fetches",
             1,
             detail=f"of {len(fetches)} rounds the most; the cooldown is {COOLDOWN:.0f} s",
+            topic=TOPIC,
+            case=FETCHES,
         ),
         Result(
             f"{TOKENS} unknown kids: p99 of a good token beside them",
@@ -65,11 +72,15 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
                 f" {LATENCY * 1e3:.0f} ms; beside {TOKENS} expired tokens"
                 f" {taken.over('expired', 'quiet'):.3g} x"
             ),
+            topic=TOPIC,
+            spread=taken.spread("unknown", "quiet"),
+            case=BESIDE,
         ),
         *measured(
             f"{TOKENS} unknown kids: peers",
             "jwks_peers",
             "unknown_kids",
+            f"--rounds={effort.rounds(3)}",
             made=made,
         ),
     ]
@@ -92,10 +103,20 @@ def _verifier(upstream: Upstream, jwks: Mapping[str, Any]) -> Iterator[Ask]:
         verifier.close()
 
 
-def _p99_beside(flood: Sequence[str], ask: Ask, good: str) -> float:
-    """Return the p99 of the seconds that a good token takes, while the others pass."""
+def p99_beside(
+    flood: Sequence[str], ask: Ask, good: str, *, refusal: type[Exception] = InvalidToken
+) -> float:
+    """Return the p99 of the seconds that a good token takes, while the others pass.
+
+    Args:
+        flood: The others.
+        ask: Verifies a token.
+        good: The good one.
+        refusal: What the others are refused with.
+    """
     threads = [
-        threading.Thread(target=_refused, args=(ask, flood[n::_THREADS])) for n in range(_THREADS)
+        threading.Thread(target=_refused, args=(ask, flood[n::_THREADS], refusal))
+        for n in range(_THREADS)
     ]
     for thread in threads:
         thread.start()
@@ -108,8 +129,8 @@ def _p99_beside(flood: Sequence[str], ask: Ask, good: str) -> float:
     return statistics.quantiles(taken, n=100)[98]
 
 
-def _refused(ask: Ask, tokens: Sequence[str]) -> None:
+def _refused(ask: Ask, tokens: Sequence[str], refusal: type[Exception]) -> None:
     for token in tokens:
-        with contextlib.suppress(InvalidToken):
+        with contextlib.suppress(refusal):
             ask(token)
         time.sleep(_PAUSE)

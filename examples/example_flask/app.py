@@ -40,6 +40,10 @@ from tokenward.service_client import AuthServiceClient
 
 AUTH_URL = os.environ.get("AUTH_URL", "http://127.0.0.1:8000")
 AUTH_SECRET_FILE = os.environ.get("AUTH_SECRET_FILE", ".demo/example-flask.secret")
+# Ask every time, so that a logout shows at once. The default of tokenward keeps an answer for 60
+# seconds: far fewer questions, and a logout shows up to a minute later.
+AUTH_TTL = float(os.environ.get("AUTH_TTL", "0"))
+AUTH_CACHE_ENTRIES = int(os.environ.get("AUTH_CACHE_ENTRIES", "10000"))
 CLIENT_ID = "example-flask"
 
 SECURITY_HEADERS = {
@@ -78,9 +82,9 @@ app.config["TOKENWARD"] = {
             },
             # ... and take only tokens that are meant for this application.
             "audience": "example",
-            # Ask every time, so that a logout shows at once. The default keeps an answer for 60
-            # seconds: far fewer questions, and a logout shows up to a minute later.
-            "ttl": 0,
+            # For so many seconds an answer is kept, and so many of them in each process.
+            "ttl": AUTH_TTL,
+            "max_entries": AUTH_CACHE_ENTRIES,
         }
     ],
     "pages": {
@@ -94,6 +98,13 @@ app.config["TOKENWARD"] = {
         "secure": os.environ.get("HTTPS") == "1",
     },
 }
+if "REDIS_URL" in os.environ:
+    # Several processes share what the auth service said, and hear of a logout when it happens, so
+    # that answers can be kept for long. The auth service has the same section.
+    app.config["TOKENWARD"]["shared_cache"] = {
+        "url": {"env": "REDIS_URL"},
+        "secrets": [{"file": os.environ["REDIS_SECRET_FILE"]}],
+    }
 Tokenward(app)
 
 # Passwords go from the sign-in page to the auth service, and nowhere else.

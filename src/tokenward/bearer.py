@@ -51,6 +51,7 @@ MAX_RETRY_AFTER = 86_400
 
 # RFC 6750, section 2.1: "Bearer" 1*SP b64token; the scheme in any case (RFC 9110, section 11.1).
 _credentials = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)").fullmatch
+_VISIBLE = bytes(range(0x20, 0x7F))
 _UNPADDED = (string.ascii_letters + string.digits + "-._~+/").encode()
 # The scheme at the start, or at the start of a header that a server has comma-joined.
 _bearer_somewhere = re.compile(r"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE).search
@@ -124,7 +125,12 @@ def check_token(token: object, *, max_bytes: int = MAX_TOKEN_BYTES) -> None:
     Raises:
         InvalidToken: Not 1 to ``max_bytes`` visible ASCII characters (RFC 6750, section 2.1).
     """
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+    # Not `str.isprintable`, which takes three times as long over a JWT.
+    if (
+        not isinstance(token, str)
+        or not token.isascii()
+        or token.encode().translate(None, _VISIBLE)
+    ):
         hint = "the token holds characters that are not visible ASCII"
         raise InvalidToken(hint, reason="malformed")
     if not 0 < len(token) <= max_bytes or " " in token:

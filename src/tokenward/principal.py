@@ -216,7 +216,7 @@ class Principal:
 
 
 class _Anonymous(Principal):
-    """Nobody: the same surface, nothing granted."""
+    """Nobody (the same surface, nothing granted)."""
 
     __slots__ = ()
 

@@ -467,3 +467,41 @@ def test_what_cannot_be_asked_is_refused(store):
         with pytest.raises(InvalidRequest) as caught:
             ask()
         assert caught.value.fields.keys() == {argument}
+
+
+# --- much of it ----------------------------------------------------------------------------------
+
+
+def test_of_a_record_that_is_given_twice_the_later_one_stands(store):
+    """In one page as in two: in the place of the first, with its own tokens alone."""
+    again = family_record("a", used="2", current="later")
+    store.put("families", [family_record("a", used="12"), family_record("b"), again])
+    assert store.records("families")[0] == [again, family_record("b")]
+    renamed = user_record("a2", id="id of a")
+    store.put("users", [user_record("a"), user_record("b"), renamed])
+    assert store.records("users")[0] == [renamed, user_record("b")]
+    store.put("used_once", [{"id": "x", "expires_at": NOW + n} for n in (5, 1)])
+    assert store.records("used_once")[0] == [{"id": "x", "expires_at": NOW + 1}]
+
+
+def test_a_name_that_goes_is_free_in_the_same_page(repositories):
+    """Of two users in one page, the second may be called what the first was."""
+    store, users = repositories.store, repositories.users
+    store.put("users", [user_record("a")])
+    store.put("users", [user_record("b", id="id of a"), user_record("a", id="another")])
+    assert users.get_by_username("a").id == "another"
+    assert users.get_by_username("b").id == "id of a"
+
+
+def test_sessions_come_in_the_order_of_logins_whoevers_they_are(repositories):
+    """Also one that was somebody else's before it was replaced, and after another has ended."""
+    store, tokens = repositories.store, repositories.tokens
+    store.put("families", [family_record(name, subject=name[0]) for name in ("b1", "a1", "b2")])
+    store.put("families", [family_record("a1", subject="b")])
+    assert [family.id for family in tokens.families("b")] == ["b1", "a1", "b2"]
+    assert tokens.families("a") == []
+    store.put("families", [family_record("b1", subject="b", expires_at=NOW - 1)])
+    tokens.purge_expired(NOW)
+    assert [family.id for family in tokens.families("b")] == ["a1", "b2"]
+    assert tokens.end_all("b") == 2
+    assert tokens.families("b") == []

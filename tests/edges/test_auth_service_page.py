@@ -1,4 +1,4 @@
-"""docs/auth-service.md, tried as it is written."""
+"""docs/service/auth-service.md, tried as it is written."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from waitress import wasyncore
 from tokenward.endpoints import ENDPOINTS
 from tokenward.wsgi import service_app
 
-PAGE = Page("auth-service.md")
+PAGE = Page("service/auth-service.md")
 SECRETS = {
     "SHOP_SECRET": "9f8a/77e1+quartz=lantern",
     "ORDERS_SECRET": "another-0quartz-77e1-lamp",

@@ -1,4 +1,4 @@
-"""docs/production.md and docs/backup.md, typed as they are written."""
+"""docs/service/production.md and backup.md, typed as they are written."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 import requests
 from filled_stores import everything
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "service"
 BIN = Path(sys.executable).parent
 
 
@@ -67,6 +67,9 @@ def test_a_service_is_set_up(auth, bash):
     assert before == everything(f"sqlite:///{auth}/tokenward.db")
     levels = re.findall(r"^(ok|warn|FAIL) +[\w./\[\]]+: ", done.stdout, re.MULTILINE)
     assert {"ok"} == set(levels)
+    (shown,) = blocks("production.md", "text")
+    kid = re.compile(r"signs as [\w-]{43},")
+    assert kid.sub("signs as", shown) in kid.sub("signs as", done.stdout)
     for path in auth.iterdir():
         if path.suffix in {".secret", ".password", ".db"}:
             assert 0o600 == path.stat().st_mode & 0o777

@@ -2,13 +2,15 @@
 
 import contextlib
 import gc
-import json
+import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -681,6 +683,47 @@ def test_what_an_odd_server_says_is_read_up_to_a_bound(odd, closing):
     assert "more than" in caught.value.hint
 
 
+def test_a_connection_that_is_reset_was_lost(odd, closing):
+    """It is told as that, and not as something that the server has answered."""
+
+    def behave(connection, _stop):
+        _signed_in(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    cache = closing(RedisSharedCache(odd(behave), secrets=SECRETS, timeout=PATIENCE))
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        cache.get_many([b"a"])
+
+    assert "it answers" not in caught.value.hint
+
+
+@pytest.mark.parametrize("at", [1, 6, 8, 12, 15])
+def test_replies_may_come_in_pieces(odd, closing, at):
+    """Wherever a packet ends: in a length, in a value, between two replies."""
+    text = b"$5\r\na\r\nbc\r\n$1\r\nd\r\n"
+
+    def behave(connection, stop):
+        _signed_in(connection)
+        connection.sendall(text[:at])
+        stop.wait(0.02)
+        connection.sendall(text[at:])
+        connection.recv(65_536)
+
+    cache = closing(RedisSharedCache(odd(behave), secrets=SECRETS, timeout=PATIENCE))
+
+    assert [b"a\r\nbc", b"d"] == cache.get_many([b"a", b"b"])
+
+
+def test_a_value_may_be_longer_than_one_read(redis, closing):
+    """As long as any that is stored, beside one that is not there."""
+    cache = closing(RedisSharedCache(redis.url, secrets=SECRETS, timeout=PATIENCE))
+    value = os.urandom(MAX_VALUE_BYTES)
+    cache.set(b"a", value, ttl=60)
+
+    assert [None, value, None] == cache.get_many([b"b", b"a", b"c"])
+
+
 # --- the bus -------------------------------------------------------------------------------------
 
 
@@ -948,13 +991,12 @@ def test_a_revocation_is_refused_everywhere(redis, issuer, process):
     assert time.monotonic() - revoked < 1
 
 
-def test_the_benchmark_runs(tmp_path):
-    """One round of it, in a process of its own: every hit was a shared one."""
-    figures = tmp_path / "bench.json"
-    command = ["-m", "benchmarks", "--once", "--output", str(figures), "shared_hit"]
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, *command], cwd=root, check=True, capture_output=True)
-    (result,) = json.loads(figures.read_text("utf-8"))["results"]
+def test_the_benchmark_runs(monkeypatch):
+    """One round of it: beside a bare GET, and beside one with the same work after it."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    harness, row = map(import_module, ("benchmarks.harness", "benchmarks.rows.shared_hit"))
+    hit, explained = row.measure(harness.Effort(0))
 
-    assert ("a shared (Redis) hit", 1.25) == (result["row"], result["bar"])
-    assert result["figure"] > 0
+    assert ("a shared (Redis) hit", 1.25, "shared-hit") == (hit.row, hit.bar, hit.topic)
+    assert (None, "") == (explained.bar, explained.topic)
+    assert min(hit.figure, explained.figure) > 0

@@ -728,7 +728,7 @@ def test_gunicorn_sends_one_response_and_the_file(tmp_path):
 
 # --- the page -------------------------------------------------------------------------------------
 
-PAGE = (Path(__file__).parents[2] / "docs" / "wsgi.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "adapters" / "wsgi.md").read_text("utf-8")
 PROGRAMS = dict(re.findall(r"^## ([^\n]+)\n\n```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
 
 
@@ -742,7 +742,7 @@ def application(request, monkeypatch, tmp_path):
     program = ModuleType("program_of_the_page")
     # Pyramid looks the module up that makes a Configurator.
     monkeypatch.setitem(sys.modules, program.__name__, program)
-    exec(compile(PROGRAMS[request.param], "docs/wsgi.md", "exec"), vars(program))  # noqa: S102
+    exec(compile(PROGRAMS[request.param], "docs/adapters/wsgi.md", "exec"), vars(program))  # noqa: S102
     return program.application
 
 

@@ -12,6 +12,7 @@ from tokenward.bearer import (
     ErrorResponse,
     check_realm,
     check_scopes,
+    check_token,
     error_response,
     read_bearer,
     refuse_query_token,
@@ -314,3 +315,17 @@ def test_scopes_that_are_scopes_pass_in_their_order():
         "https://api.example/x",
         "!",
     )
+
+
+@pytest.mark.parametrize("code", [0x00, 0x0A, 0x1F, 0x20, 0x7F, 0x80, 0xE4, 0x2028, 0xDC80])
+def test_what_is_not_visible_ascii_is_no_token(code):
+    """From the exclamation mark to the tilde, and nothing on either side of them."""
+    with pytest.raises(errors.InvalidToken) as caught:
+        check_token(f"a{chr(code)}b")
+
+    assert "malformed" == caught.value.reason
+
+
+def test_every_visible_ascii_character_may_be_in_a_token():
+    """More than a header takes: a server may give its tokens any of them."""
+    check_token("".join(map(chr, range(0x21, 0x7F))))

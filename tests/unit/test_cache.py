@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import gc
 import itertools
+import math
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -513,6 +514,40 @@ def test_a_leader_that_never_lands_is_replaced(cache, source):
     assert "v" == look_up(cache, source, patience=0.001)
 
 
+def test_a_flight_ends_for_all_who_wait_and_who_come_later(threads):
+    """Nobody takes the end away from the next one."""
+    flight = Flight()
+    waiting = [threads.submit(flight.wait, 5) for _ in range(4)]
+
+    assert (False, False) == (flight.wait(0), flight.wait(-1))
+
+    flight.end()
+
+    assert [True] * 4 == [one.result() for one in waiting]
+    assert (True, True) == (flight.wait(0), flight.wait(math.inf))
+
+
+def test_only_who_waits_is_asked_how_long(cache, source):
+    """Who leads asks the source, and looks at nothing else."""
+    asked = []
+
+    def wait():
+        asked.append("wait")
+        return 0.001
+
+    def ask():
+        return cache.look_up(KEY, source, patience=5, wait=wait, live=False)
+
+    assert ("v", []) == (ask(), asked)
+
+    cache.clear()
+    cache._flights[KEY] = Flight()
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        ask()
+
+    assert (["wait"], True) == (asked, "0.001 s" in caught.value.hint)
+
+
 def test_no_lock_is_held_while_asking(cache, clock):
     """A source that calls back into the cache does not wait for itself."""
 
@@ -711,13 +746,12 @@ def test_one_failure_is_one_question(clock, threads):
     source.answer = AuthServiceUnavailable()
     told = []
 
-    class Done(threading.Event):
-        def set(self):
+    class Told(Flight):
+        def end(self):
             told.append(cache.entries[KEY].retry_at > clock.now)
-            super().set()
+            super().end()
 
-    cache._flights[KEY] = flight = Flight()
-    flight.done = Done()
+    cache._flights[KEY] = flight = Told()
     with pytest.raises(AuthServiceUnavailable):
         cache._lead(KEY, flight, source)
 

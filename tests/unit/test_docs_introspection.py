@@ -1,4 +1,4 @@
-"""docs/introspection.md: its code is run, and its numbers are those of the code."""
+"""docs/verifiers/introspection.md: its code is run, and its numbers are those of the code."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ from tokenward.shared_cache import LONGEST_TTL, TOMBSTONE_SECONDS
 from tokenward.testing import FakeAuthorizationServer
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "introspection.md").read_text("utf-8")
+PAGE = (DOCS / "verifiers" / "introspection.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 SECRET = "f3a9c1e07b5d4826-of-a-test"
 

@@ -1,4 +1,4 @@
-"""docs/introspection.md: the table of how long a revoked token is still accepted is measured."""
+"""docs/verifiers/introspection.md: how long a revoked token is accepted is measured, row by row."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from tokenward import (
 )
 from tokenward.testing import FakeAuthorizationServer, FakeClock
 
-PAGE = (Path(__file__).parents[2] / "docs" / "introspection.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "verifiers" / "introspection.md").read_text("utf-8")
 TABLE = re.search(r"## How long is a revoked.*?\n\n(\|.*?)\n\n", PAGE, re.DOTALL)[1]
 TTL, STALE = 60, 30
 MOMENTS = (0, 1, 2, 30, 53, 54, 59, 60, 61, 89, 90, 91)

@@ -1,8 +1,9 @@
-"""docs/threat-model.md: what it says of settings, defaults, tokens and their ends is so."""
+"""docs/service/threat-model.md, throttling.md: what they say of settings and tokens is so."""
 
 import inspect
 import re
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tokenward.errors import InvalidGrant
 from tokenward.repositories import open_repositories
 from tokenward.shared_cache import Revocations
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "service"
 PAGE = (DOCS / "threat-model.md").read_text("utf-8")
 SAID = " ".join(PAGE.split())
 
@@ -50,7 +51,7 @@ def test_every_path_that_is_named_exists(path):
     assert path in {endpoint.path for endpoint in ENDPOINTS}
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([a-z-]+\.md)\)", PAGE))))
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([a-z./-]+\.md)\)", PAGE))))
 def test_every_page_that_is_named_exists(link):
     """Beside this one."""
     assert (DOCS / link).is_file()
@@ -68,6 +69,17 @@ def test_the_defaults_are_as_it_says():
     assert section.throttle is not None
     assert "on a loopback address unless `--bind`" in SAID
     assert DEFAULT_BIND.startswith("127.0.0.1:")
+
+
+def test_the_throttles_settings_are_written_with_their_defaults():
+    """As throttling.md shows them; in its table too."""
+    page = (DOCS / "throttling.md").read_text("utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    required = {"issuer": "https://auth.example", "audience": "a", "store": "memory://"}
+    section = ServiceSection(**required, **tomllib.loads(shown)["service"])
+    assert ServiceSection(**required).throttle == section.throttle
+    for name, rate in re.findall(r"^\| `(per_\w+)`: .* \| `([\w/]+)` \|", page, re.MULTILINE):
+        assert f'{name} = "{rate}"' in shown
 
 
 def test_what_is_at_rest_is_no_token():

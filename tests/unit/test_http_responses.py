@@ -38,6 +38,18 @@ def test_a_mocked_answer_is_returned(send):
 
 
 @responses.activate
+def test_a_mock_remembers_a_whole_answer(send):
+    """A test may look at what was answered as it does with any use of requests."""
+    responses.add(responses.POST, URL, json={"active": True}, headers={"Set-Cookie": "a=b"})
+    send()
+    answer = responses.calls[0].response
+
+    assert (200, "OK", URL) == (answer.status_code, answer.reason, answer.url)
+    assert "a=b" == answer.headers["set-cookie"]
+    assert responses.calls[0].request is answer.request
+
+
+@responses.activate
 def test_matchers_see_the_form_and_the_headers(send):
     """The mock's matchers work on what would be sent."""
     responses.add(

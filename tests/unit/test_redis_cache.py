@@ -1,15 +1,19 @@
 """redis_cache: what is refused before anything is connected, and what an error may say."""
 
 import pickle
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.redis_cache import RedisRevocationBus, RedisSharedCache
 from tokenward.redis_cache.address import read
+from tokenward.redis_cache.connection import _bulk_strings
 from tokenward.redis_cache.server import Server
+from tokenward.redis_cache.sockets import MAX_BYTES, Bounded
 
 SECRETS = ["kq3V-new-8fJ2_0pTzXw7Lm"]
 BOTH = [RedisSharedCache, RedisRevocationBus]
@@ -239,3 +243,41 @@ def test_importing_the_room_loads_no_redis():
     )
 
     assert "False 1" == done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("received", "count", "values"),
+    [
+        (b"$1\r\na\r\n", 1, [b"a"]),
+        (b"$0\r\n\r\n$3\r\n\r\n$\r\n", 2, [b"", b"\r\n$"]),
+        (b"", 1, None),
+        (b"$1\r\na\r\n", 2, None),
+        (b"$1\r\na\r\n$0\r\n\r\n", 1, None),
+        (b"$1\r\na", 1, None),
+        (b"$1\r\nab\r\n", 1, None),
+        (b"$1\r\nabc", 1, None),
+        (b"$2\r\na\r\n", 1, None),
+        (b"$-1\r\n", 1, None),
+        (b"$+1\r\na\r\n", 1, None),
+        (b"$99999999\r\na\r\n", 1, None),
+        (b"+OK\r\n", 1, None),
+        (b"-WRONGTYPE\r\n$0\r\n\r\n", 2, None),
+    ],
+)
+def test_whole_bulk_strings_are_read_here_and_all_else_by_redis_py(received, count, values):
+    """Exactly as many as were asked for, and nothing before, between or after them."""
+    assert values == _bulk_strings(received, count)
+
+
+def test_what_is_given_back_is_read_first():
+    """By whichever way, in as many pieces as the reader wants, and counted once."""
+    one, other = socket.socketpair()
+    with one, Bounded(fileno=other.detach()) as bounded:
+        bounded.allow(time.monotonic() + 5)
+        one.sendall(b"abcdef")
+        bounded.give_back(bounded.recv(4))
+        buffer = bytearray(2)
+
+        assert (2, b"ab") == (bounded.recv_into(buffer), bytes(buffer))
+        assert [b"cd", b"ef"] == [bounded.recv(9), bounded.recv(9)]
+        assert MAX_BYTES - 6 == bounded.left

@@ -491,6 +491,22 @@ def test_a_cache_of_your_own_may_return_anything(answers, counted, found, caplog
     assert ["failed"] == counted
 
 
+def test_a_cache_of_your_own_may_return_any_series_of_values(answers, cache, counted):
+    """One that can be gone through, whatever else it has not."""
+
+    class Own:
+        secrets = (NEW,)
+        set, delete = cache.set, cache.delete
+
+        def get_many(self, keys):
+            return map(cache.get, keys)
+
+    one = answers(cache=Own())
+    one.put(DIGEST, {"active": True}, asked_at=1.0, ttl=60)
+
+    assert ({"active": True}, 1.0, []) == (*one.get(DIGEST), counted)
+
+
 def test_a_cache_of_your_own_may_raise_anything(answers, counted, caplog):
     """Its text, which may hold anything, goes nowhere."""
 

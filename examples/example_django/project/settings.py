@@ -37,6 +37,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
 
 TEMPLATES = [
     {
@@ -93,6 +94,10 @@ AUTH_CLIENT = {
     "client_id": "example-django",
     "client_secret": {"file": str(AUTH_SECRET_FILE)},
 }
+# Ask every time, so that a logout shows at once. The default of tokenward keeps an answer for 60
+# seconds: far fewer questions, and a logout shows up to a minute later.
+AUTH_TTL = float(os.environ.get("AUTH_TTL", "0"))
+AUTH_CACHE_ENTRIES = int(os.environ.get("AUTH_CACHE_ENTRIES", "10000"))
 
 AUTHENTICATION_BACKENDS = [
     # The admin's own form: names and passwords are checked by the auth service.
@@ -112,9 +117,9 @@ TOKENWARD = {
             # ... and take only its own tokens, and of these only what is meant for us.
             "issuer": AUTH_URL,
             "audience": "example",
-            # Ask every time, so that a logout shows at once. The default keeps an answer for 60
-            # seconds: far fewer questions, and a logout shows up to a minute later.
-            "ttl": 0,
+            # For so many seconds an answer is kept, and so many of them in each process.
+            "ttl": AUTH_TTL,
+            "max_entries": AUTH_CACHE_ENTRIES,
         }
     ],
     "pages": {
@@ -132,3 +137,10 @@ TOKENWARD = {
         "login": {"issuer": AUTH_URL, **AUTH_CLIENT},
     },
 }
+if "REDIS_URL" in os.environ:
+    # Several processes share what the auth service said, and hear of a logout when it happens, so
+    # that answers can be kept for long. The auth service has the same section.
+    TOKENWARD["shared_cache"] = {
+        "url": {"env": "REDIS_URL"},
+        "secrets": [{"file": os.environ["REDIS_SECRET_FILE"]}],
+    }

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from requests import Response as Answer
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -180,6 +182,22 @@ class BoundAdapter(HTTPAdapter):
             pool_kwargs={} if context is None else {"ssl_context": context},
         )
         return pool
+
+    def request_url(
+        self,
+        request: PreparedRequest,
+        proxies: Mapping[str, str] | None,  # noqa: ARG002 - what goes through one is a tunnel
+    ) -> str:
+        """Return the path and query of ``request``."""
+        return request.path_url
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Answer:
+        """Return the answer, without the cookies and the guesses that a ``Session`` is for."""
+        answer = Answer()
+        answer.request, answer.url, answer.raw = req, str(req.url), resp
+        answer.status_code, answer.reason = resp.status, resp.reason
+        answer.headers = CaseInsensitiveDict(resp.headers)
+        return answer
 
     def close(self) -> None:
         """Close the idle connections; calls under way end as they will."""

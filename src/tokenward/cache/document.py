@@ -162,7 +162,7 @@ class KeptDocument(Generic[V]):
                 return entry.value
         deadline = self._deadline(deadline)
         load = partial(self._load, deadline)
-        return self._cache.look_up(_KEY, load, patience=_left(deadline), wait=self._wait())
+        return self._cache.look_up(_KEY, load, patience=_left(deadline), wait=self._wait)
 
     def refresh(self, *, deadline: float | None = None) -> Kept[V]:
         """Fetch the document now, whatever there is.
@@ -196,7 +196,7 @@ class KeptDocument(Generic[V]):
         oldest = seen if had is None else had.number
         meet = partial(self._meet, seen, deadline)
         try:
-            self._demands.look_up(_KEY, meet, patience=_left(deadline), wait=self._wait())
+            self._demands.look_up(_KEY, meet, patience=_left(deadline), wait=self._wait)
         except AuthServiceUnavailable:
             newer = self._newer_than(oldest)
             if newer is None:

@@ -96,7 +96,7 @@ class LookupCache(Generic[V]):
         load: Callable[[], Entry[V]],
         *,
         patience: float,
-        wait: float | None = None,
+        wait: Callable[[], float | None] | None = None,
         live: bool = False,
     ) -> V:
         """Return the value for ``key``, asking the source at most once for all who wait.
@@ -106,7 +106,8 @@ class LookupCache(Generic[V]):
             load: Asks the source. An `AuthServiceUnavailable` from it is shared with those who
                 wait and never stored.
             patience: Seconds after which another thread's look-up is given up.
-            wait: Seconds to wait for it all the same, if that is less.
+            wait: Returns the seconds to wait for it all the same, if that is less; asked by who
+                has to wait.
             live: Ask, whatever is cached or under way; the answer is stored all the same.
 
         Raises:
@@ -119,7 +120,7 @@ class LookupCache(Generic[V]):
             if leads:
                 entry = self._lead(key, flight, load)
             else:
-                entry = self._follow(key, flight, patience, wait)
+                entry = self._follow(key, flight, patience, None if wait is None else wait())
             # Past its end, and the source could do no better: see `Entry.back_off`.
             now = self.clock()
             stale = entry.failures > 0 and now >= entry.ends
@@ -234,7 +235,7 @@ class LookupCache(Generic[V]):
                         evicted = self._store(key, flight.entry)
                 elif registered and isinstance(flight.error, AuthServiceUnavailable):
                     self._put_off(key)
-            flight.done.set()
+            flight.end()
             self._tell(*["evicted"] * evicted)
         return flight.entry
 
@@ -242,7 +243,7 @@ class LookupCache(Generic[V]):
         self, key: bytes, flight: Flight[V], patience: float, wait: float | None
     ) -> Entry[V]:
         waited = patience if wait is None else min(wait, patience)
-        if flight.done.wait(waited):
+        if flight.wait(waited):
             return flight.landed()
         if waited == patience:
             # Its leader began earlier and is past its own deadline, or was killed before it could

@@ -172,7 +172,8 @@ class ClaimsPolicy:
         Raises:
             InvalidToken: The claims name nobody.
         """
-        kind, subject = subject_of(claims)
+        client_id = text_at(claims, *CLIENT_CLAIMS)
+        kind, subject = subject_of(claims, client_id)
         exp = claims.get("exp")
         verified = claims.get("email_verified")
         try:
@@ -185,7 +186,7 @@ class ClaimsPolicy:
             kind=kind,
             scopes=scopes_of(claims),
             roles=self._roles(claims),
-            client_id=text_at(claims, *CLIENT_CLAIMS),
+            client_id=client_id,
             username=text_at(claims, *USERNAME_CLAIMS),
             email=text_at(claims, "email"),
             email_verified=verified if isinstance(verified, bool) else None,

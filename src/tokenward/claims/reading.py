@@ -23,13 +23,18 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
     return frozenset()
 
 
-def subject_of(claims: Mapping[str, Any]) -> tuple[Literal["user", "client", "service"], str]:
+def subject_of(
+    claims: Mapping[str, Any], client_id: str | None
+) -> tuple[Literal["user", "client", "service"], str]:
     """Return whom claims speak for, and what kind of subject that is.
+
+    Args:
+        claims: What the issuer said.
+        client_id: What one of `CLIENT_CLAIMS` says.
 
     Raises:
         InvalidToken: They name nobody.
     """
-    client_id = text_at(claims, *CLIENT_CLAIMS)
     subject = text_at(claims, "sub")
     if subject is not None:
         return ("client" if _is_program(claims, subject, client_id) else "user"), subject

@@ -221,7 +221,7 @@ class IntrospectionClient:
 
     @property
     def server_name(self) -> str:
-        """What tells this server from others: its issuer, else its endpoint."""
+        """What tells this server from others (its issuer, else its endpoint)."""
         return self.issuer or self._endpoint.url
 
     @property

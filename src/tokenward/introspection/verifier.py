@@ -160,7 +160,8 @@ class IntrospectionVerifier:
                 entry.used = True
                 return entry.value  # type: ignore[return-value]  # entries hold acceptances only
         if self._events:
-            with self._events.timed("verify"):
+            # Others may wait for this thread: they must not wait for an observer that blocks.
+            with self._events.timed("verify"), self._events.held():
                 return self._look_up(key, token, live=live)
         return self._look_up(key, token, live=live)
 
@@ -254,11 +255,11 @@ class IntrospectionVerifier:
                 return principal
         since = self._cache.refused_at(key)
         load = partial(self._answers.load, token, key, live=live, since=since)
-        # Others may wait for this thread: they must not wait for an observer that blocks.
         timeout = self.client.timeout
-        wait = timeout / 10 if self.client.hangs else None
-        with self._events.held():
-            return self._cache.look_up(key, load, patience=timeout, wait=wait, live=live)
+        return self._cache.look_up(key, load, patience=timeout, wait=self._wait, live=live)
+
+    def _wait(self) -> float | None:
+        return self.client.timeout / 10 if self.client.hangs else None
 
     def _decided(self, outcome: str, started: float) -> None:
         self._events.emit("verify", outcome, seconds=time.perf_counter() - started)

@@ -207,7 +207,7 @@ class KeyRing:
 
     @property
     def key_set(self) -> KeySet:
-        """The keys that verify: current, next, and retired ones still published.
+        """The keys that verify (current, next, and retired ones still published).
 
         The same object until one comes or goes, so that what was verified with it can be
         remembered together with it.

@@ -42,6 +42,8 @@ OUTCOMES = frozenset(
         *("no_metadata", "issuer_mismatch", "endpoint_missing", "endpoint_refused"),
         *("no_usable_key", "no_signing_key", "issuer_lookup_failed", "hashing_busy"),
         *("store", "store_unavailable"),
+        *("invalid_scope", "invalid_target", "invalid_grant", "unauthorized_client"),
+        "unsupported_grant_type",
     )
 )
 """The outcomes that become a label; any other, such as one of your own ``check``, is ``other``."""

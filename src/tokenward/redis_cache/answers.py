@@ -65,9 +65,9 @@ class RedisSharedCache:
             AuthServiceUnavailable: Redis cannot say (``shared_cache``).
         """
         # Not MGET, which would bring along whatever size somebody has put there.
-        commands = [packed(b"GETRANGE", self._prefix + key, b"0", _LAST_BYTE) for key in keys]
-        found = self._server.call(b"".join(commands), replies=len(keys))
-        return [_value(reply) for reply in found]
+        names = [self._prefix + key for key in keys]
+        commands = b"".join([_GETRANGE % (len(name), name) for name in names])
+        return [_value(reply) for reply in self._server.call(commands, replies=len(keys))]
 
     def set(self, key: bytes, value: bytes, /, *, ttl: float) -> None:
         """Store ``value`` for ``ttl`` seconds.
@@ -92,6 +92,8 @@ class RedisSharedCache:
 
 
 _LAST_BYTE = b"%d" % MAX_VALUE_BYTES
+# Packed once but for the key, which comes with its length before it.
+_GETRANGE = packed(b"GETRANGE", b"%b", b"0", _LAST_BYTE).replace(b"$2\r\n%b", b"$%d\r\n%b")
 
 
 def _value(reply: object) -> bytes | None:

@@ -30,12 +30,17 @@ class Bounded(socket.socket):
 
     deadline = 0.0
     left = 0
+    _given_back = b""
     _watch_input: select.poll | None = None
 
     def allow(self, deadline: float) -> None:
         """Begin a command that ends at ``deadline``."""
         self.deadline = deadline
         self.left = MAX_BYTES
+
+    def give_back(self, received: bytes) -> None:
+        """Let the next one who reads find ``received`` first."""
+        self._given_back = received
 
     def has_input(self) -> bool:
         """Tell whether something came, or the end, though nothing was asked."""
@@ -56,6 +61,8 @@ class Bounded(socket.socket):
 
     def recv(self, *args: Any) -> bytes:
         """See `connect`."""
+        if self._given_back:
+            return self._taken_back(*args)
         self._limit_wait()
         received = super().recv(*args)
         self._count_bytes(len(received))
@@ -63,6 +70,10 @@ class Bounded(socket.socket):
 
     def recv_into(self, *args: Any) -> int:
         """See `connect`."""
+        if self._given_back:
+            received = self._taken_back(len(args[0]))
+            memoryview(args[0])[: len(received)] = received
+            return len(received)
         self._limit_wait()
         size = super().recv_into(*args)
         self._count_bytes(size)
@@ -72,6 +83,10 @@ class Bounded(socket.socket):
         """See `connect`."""
         self._limit_wait()
         super().sendall(*args)
+
+    def _taken_back(self, size: int, *_flags: int) -> bytes:
+        received, self._given_back = self._given_back[:size], self._given_back[size:]
+        return received
 
     def _limit_wait(self) -> None:
         seconds = self.deadline - time.monotonic()

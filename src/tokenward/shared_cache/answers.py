@@ -73,7 +73,7 @@ class SharedAnswers:
         keys = [slots[0] + self._suffix, *[slot + TOMBSTONE for slot in slots]]
         found = self._careful.call(lambda: self._read(keys))
         # What stands at a tombstone's place is not looked at: nobody gains by changing it.
-        if found is None or found[0] is None or any(stone is not None for stone in found[1:]):
+        if found is None or found[0] is None or found.count(None) < len(slots):
             return None
         opened = self._opened(found[0], digest)
         if opened is None:
@@ -107,8 +107,8 @@ class SharedAnswers:
     def _name(self, digest: bytes) -> bytes:
         return self._places.slots(digest)[0] + self._suffix
 
-    def _read(self, keys: list[bytes]) -> Sequence[bytes | None]:
-        found = self._get_many(keys)
+    def _read(self, keys: list[bytes]) -> list[bytes | None]:
+        found = [*self._get_many(keys)]
         if len(found) != len(keys):
             msg = "not one value for each key"
             raise ValueError(msg)

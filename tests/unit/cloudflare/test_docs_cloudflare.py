@@ -1,4 +1,4 @@
-"""docs/cloudflare.md: its code is run, and what it says is what is."""
+"""docs/verifiers/cloudflare-access.md: its code is run, and what it says is what is."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ from tokenward.config import Settings, build_authenticator
 from tokenward.errors import InvalidToken
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGE = (DOCS / "cloudflare.md").read_text("utf-8")
+PAGE = (DOCS / "verifiers" / "cloudflare-access.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 TOML = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 

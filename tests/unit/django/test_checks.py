@@ -528,9 +528,9 @@ def ours():
 
 
 def test_every_check_is_explained_and_nothing_else():
-    """docs/django-checks.md has a row for each id in the source."""
+    """docs/adapters/django-checks.md has a row for each id in the source."""
     source = Path(tokenward.django.__file__).parent
     text = "".join(file.read_text("utf-8") for file in source.rglob("*.py"))
-    document = Path(__file__).parents[3] / "docs" / "django-checks.md"
+    document = Path(__file__).parents[3] / "docs" / "adapters" / "django-checks.md"
     rows = re.findall(r"^\| `tokenward\.([EW]\d{3})` \|", document.read_text("utf-8"), re.MULTILINE)
     assert sorted(set(re.findall(r'"(?:tokenward\.)?([EW]\d{3})"', text))) == sorted(rows)

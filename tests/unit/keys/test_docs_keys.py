@@ -1,4 +1,4 @@
-"""docs/keys.md: each command and each configuration is tried as it is written, in order."""
+"""docs/service/keys.md: each command and each configuration is tried as it is written, in order."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from tokenward.commands.setup import load
 from tokenward.config.build import open_store
 from tokenward.keys import rotation
 
-PAGE = Page("keys.md")
+PAGE = Page("service/keys.md")
 BLOCKS = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", PAGE.text, re.DOTALL | re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""docs/mongodb.md, tried as written."""
+"""docs/stores/mongodb.md, tried as written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tokenward.errors import ConfigurationError
 from tokenward.repositories.mongo import _schema as schema
 from tokenward.repositories.mongo import open_mongo
 
-PAGE = (Path(__file__).parents[3] / "docs/mongodb.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs/stores/mongodb.md").read_text("utf-8")
 
 
 def block(language, number=0):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from pymongo import monitoring
 
-from tokenward.repositories.mongo import MongoCounterRepository, MongoUserRepository
+from tokenward.errors import UserAlreadyExists
+from tokenward.repositories.mongo import (
+    MongoCounterRepository,
+    MongoStore,
+    MongoUserRepository,
+)
+from tokenward.repositories.mongo._errors import Taken
+from tokenward.repositories.mongo._portable import PortableMongo
 from tokenward.repositories.mongo._schema import COUNTERS, USERS
 from tokenward.schemas import RegisterRequest
 
@@ -78,3 +85,84 @@ def test_a_password_whose_first_answer_was_lost_is_not_called_refused(mongo):
             users.set_password("alice", None, version=0)
             user = users.get_by_username("alice")
     assert (twice.done, user.hashed_password, user.token_version) == (1, None, 1)
+
+
+class Faster(monitoring.CommandListener):
+    """Another process that puts the same user, just before ours is inserted."""
+
+    def __init__(self, users):
+        self._users = users
+        self.done = 0
+
+    def started(self, event):
+        if event.command_name == "insert" and event.command["insert"] == USERS and not self.done:
+            self.done = 1
+            self._users.insert_many(event.command["documents"])
+
+    def succeeded(self, event):
+        pass
+
+    failed = succeeded
+
+
+@pytest.mark.peer
+def test_a_record_that_another_process_puts_meanwhile_is_replaced(mongo):
+    """It is there by the time that ours arrives, and takes ours, as any that was there before."""
+    name = mongo.new_url().rpartition("/")[2].partition("?")[0]
+    with mongo.client() as beside:
+        faster = Faster(beside[name][USERS])
+        with mongo.client(event_listeners=[faster]) as client:
+            store = MongoStore(client, database=name)
+            store.put("users", [user_record("alice"), user_record("bob")])
+            names = [user["username"] for user in store.records("users")[0]]
+    assert (1, ["alice", "bob"]) == (faster.done, names)
+
+
+class Refusing(PortableMongo):
+    """A server without transactions that finds a record there, so many times."""
+
+    database = "refusing"
+
+    def __init__(self, times):
+        self.left, self.asked = times, 0
+
+    def next_position(self):
+        return 1
+
+    def call_slowly(self, _operation):
+        self.asked += 1
+        if self.asked <= self.left:
+            raise Taken
+
+
+@pytest.mark.parametrize(("times", "asked"), [(0, 1), (1, 2)])
+def test_what_is_taken_is_put_once_more(times, asked):
+    """By then it is known, and replaced."""
+    store = Refusing(times)
+    store.put("users", [user_record("alice")])
+    assert asked == store.asked
+
+
+def test_what_is_still_taken_is_somebody_elses():
+    """Nobody tries for ever."""
+    store = Refusing(5)
+    with pytest.raises(UserAlreadyExists):
+        store.put("users", [user_record("alice")])
+    assert store.asked == 2
+
+
+def user_record(name):
+    return {
+        "id": f"id of {name}",
+        "username": name,
+        "username_key": name,
+        "email": None,
+        "email_key": None,
+        "hashed_password": None,
+        "is_active": True,
+        "email_verified": False,
+        "roles": [],
+        "token_version": 0,
+        "created_at": int(NOW),
+        "updated_at": int(NOW),
+    }

@@ -351,3 +351,31 @@ def test_what_is_deleted_is_overwritten(path, open_store, register):
     repositories.users.delete("alice")
     repositories.close()
     assert hashed not in path.read_bytes()
+
+
+# --- thousands of rows in one step ---------------------------------------------------------------
+
+
+def test_what_carries_thousands_of_rows_waits_for_the_disk_too(path):
+    """With memory for what it touches; whoever writes a row has no more of it than before."""
+
+    def settings(raw):
+        names = ("synchronous", "secure_delete", "cache_size", "wal_autocheckpoint")
+        return [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    with contextlib.closing(SQLiteStore(path)) as store:
+        with store.carrying() as raw:
+            assert settings(raw) == [2, 1, -65_536, 20_000]
+        with store.writing() as raw:
+            assert settings(raw) == [2, 1, -2_000, 1_000]
+        with store.writing(durable=False) as raw:
+            assert settings(raw) == [1, 1, -2_000, 1_000]
+
+
+def test_what_is_carried_comes_whole_or_not_at_all(path):
+    """An exception on the way undoes the rows before it."""
+    sql = "INSERT INTO used_once (key, expires_at) VALUES (?, 1)"
+    with contextlib.closing(SQLiteStore(path)) as store:
+        with pytest.raises(AuthServiceUnavailable), store.carrying() as raw:
+            raw.executemany(sql, [("a",), ("b", "one too many")])
+        assert store.tally("used_once") == 0

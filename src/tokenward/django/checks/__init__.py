@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says about a project; ``docs/django-checks.md`` explains each.
+"""What ``manage.py check`` says about a project; ``docs/adapters/django-checks.md`` explains each.
 
 No server is asked and no store opened: that is ``manage.py tokenward_check``.
 """

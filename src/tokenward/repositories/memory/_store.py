@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenward.repositories._portable import (
     check_asked,
@@ -43,9 +43,10 @@ class MemoryStore:
         """See `Portable.records`."""
         check_asked(kind, after, limit)
         start = number_of(after)
-        records = self._all(kind)
+        kept = self._kept(kind)
         end = start + limit
-        return records[start:end], str(end) if end < len(records) else None
+        page = [_record(kind, one) for one in kept[start:end]]
+        return page, str(end) if end < len(kept) else None
 
     def put(self, kind: Kind, records: Sequence[Record]) -> None:
         """See `Portable.put`."""
@@ -70,19 +71,29 @@ class MemoryStore:
     def tally(self, kind: Kind) -> int:
         """See `Portable.tally`."""
         check_kind(kind)
-        return len(self._all(kind))
+        return len(self._kept(kind))
 
-    def _all(self, kind: Kind) -> list[Record]:
+    def _kept(self, kind: Kind) -> Sequence[Any]:
         tokens = self._tokens
         if kind == "users":
-            return [user_record(user) for user in self._users.carried()]
+            return self._users.carried()
         with tokens.lock:
             if kind == "families":
-                return [family_record(kept) for kept in tokens.kept_families.values()]
+                return list(tokens.kept_families.values())
             if kind == "one_time_tokens":
-                return [
-                    {"id": d.hex(), "purpose": purpose, "subject": subject, "expires_at": end}
-                    for d, (purpose, subject, end) in sorted(tokens.one_time_tokens.items())
-                ]
-            ends = tokens.revocations if kind == "revocations" else tokens.used_once
-            return [{"id": id_, "expires_at": end} for id_, end in sorted(ends.items())]
+                return sorted(tokens.one_time_tokens.items())
+            return sorted(
+                (tokens.revocations if kind == "revocations" else tokens.used_once).items()
+            )
+
+
+def _record(kind: Kind, kept: Any) -> Record:
+    if kind == "users":
+        return user_record(kept)
+    if kind == "families":
+        return family_record(kept)
+    id_, value = kept
+    if kind != "one_time_tokens":
+        return {"id": id_, "expires_at": value}
+    purpose, subject, end = value
+    return {"id": id_.hex(), "purpose": purpose, "subject": subject, "expires_at": end}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from dataclasses import replace
@@ -50,6 +51,9 @@ class MemoryTokenRepository(TokenRepository):
         # A family changes by being replaced, so that reading needs no lock.
         self.kept_families: dict[str, KeptFamily] = {}
         self._family_ids: dict[bytes, str] = {}
+        # Of each subject the ids of its families, with their place in the order of logins.
+        self._by_subject: dict[str, dict[str, int]] = {}
+        self._places = itertools.count()
         self.after_fork()
         _fork.register(self)
 
@@ -135,11 +139,7 @@ class MemoryTokenRepository(TokenRepository):
         """See `TokenRepository.end_all`."""
         now = self._clock()
         with self.lock:
-            going_on = [
-                kept
-                for kept in self.kept_families.values()
-                if kept.family.subject == subject and not kept.family.ended
-            ]
+            going_on = [kept for kept in self._of(subject) if not kept.family.ended]
             for kept in going_on:
                 self._end(kept)
         return sum(kept.family.expires_at > now for kept in going_on)
@@ -153,8 +153,8 @@ class MemoryTokenRepository(TokenRepository):
         """See `TokenRepository.families`."""
         now = self._clock()
         with self.lock:
-            families = [kept.family for kept in self.kept_families.values()]
-        return [f for f in families if f.subject == subject and _goes_on(f, now)]
+            families = [kept.family for kept in self._of(subject)]
+        return [family for family in families if _goes_on(family, now)]
 
     # --- what is good for one use
 
@@ -213,14 +213,31 @@ class MemoryTokenRepository(TokenRepository):
         family_id = self._family_ids.get(digest) if is_digest(digest) else None
         return None if family_id is None else self.kept_families.get(family_id)
 
+    def _of(self, subject: str) -> list[KeptFamily]:
+        places = self._by_subject.get(subject, {}) if is_text(subject) else {}
+        return [self.kept_families[id_] for id_ in sorted(places, key=places.__getitem__)]
+
     def _keep(self, kept: KeptFamily) -> None:
-        self.kept_families[kept.family.id] = kept
-        self._family_ids[kept.current] = kept.family.id
+        id_, subject = kept.family.id, kept.family.subject
+        known = self.kept_families.get(id_)
+        if known is None or known.family.subject != subject:
+            place = next(self._places) if known is None else self._leave(known)
+            self._by_subject.setdefault(subject, {})[id_] = place
+        self.kept_families[id_] = kept
+        self._family_ids[kept.current] = id_
+
+    def _leave(self, kept: KeptFamily) -> int:
+        places = self._by_subject[kept.family.subject]
+        place = places.pop(kept.family.id)
+        if not places:
+            del self._by_subject[kept.family.subject]
+        return place
 
     def _end(self, kept: KeptFamily) -> None:
         self._keep(replace(kept, family=replace(kept.family, ended=True)))
 
     def _forget(self, kept: KeptFamily) -> None:
+        self._leave(kept)
         del self.kept_families[kept.family.id]
         self._forget_digests(kept)
 

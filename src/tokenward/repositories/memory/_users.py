@@ -14,7 +14,7 @@ from tokenward.passwords import DEFAULT_COST
 from tokenward.repositories._records import RecordUserRepository, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tokenward.protocols import Clock
     from tokenward.repositories._records import Change, KeptUser, NewUser, UniqueColumn, Value
@@ -43,7 +43,7 @@ class MemoryUserRepository(RecordUserRepository):
     def carried(self) -> list[KeptUser]:
         """Return all users in the order of their registration."""
         with self._lock:
-            return [record for (column, _), record in self._records.items() if column == "id"]
+            return list(self._in_order())
 
     def put(self, given: Iterable[KeptUser]) -> None:
         """Store users as they are, all or none; see `Portable.put`.
@@ -52,17 +52,31 @@ class MemoryUserRepository(RecordUserRepository):
             UserAlreadyExists: Another user has one of the names or addresses.
         """
         with self._lock:
-            records = dict(self._records)
+            changed: dict[tuple[UniqueColumn, str], KeptUser | None] = {}
             for new in given:
-                known = records.get(("id", new.user.id))
+                known = self._after(changed, ("id", new.user.id))
                 kept = {} if known is None else _entries(known)
                 entries = _entries(new)
-                if any(entry in records and entry not in kept for entry in entries):
+                if any(self._after(changed, entry) for entry in entries.keys() - kept.keys()):
                     raise UserAlreadyExists
-                for entry in kept.keys() - entries.keys():
-                    del records[entry]
-                records.update(entries)
+                changed.update(dict.fromkeys(kept.keys() - entries.keys()))
+                changed.update(entries)
+            there = {entry: record for entry, record in changed.items() if record is not None}
+            gone = changed.keys() - there.keys()
+            # A copy costs as much as there are users; without one, a name that goes would go after
+            # the one that takes its place has come.
+            records = dict(self._records) if gone else self._records
+            records.update(there)
+            for entry in gone:
+                records.pop(entry, None)
             self._records = records
+
+    def _after(
+        self,
+        changed: dict[tuple[UniqueColumn, str], KeptUser | None],
+        entry: tuple[UniqueColumn, str],
+    ) -> KeptUser | None:
+        return changed[entry] if entry in changed else self._records.get(entry)
 
     def replace_hash(self, user: User, hashed_password: str) -> bool:
         """See `UserRepository.replace_hash`."""
@@ -85,8 +99,12 @@ class MemoryUserRepository(RecordUserRepository):
         return None if record is None else record.user
 
     def _page(self, skip: int, limit: int) -> list[User]:
-        active = (record.user for record in self.carried() if record.user.is_active)
-        return list(islice(active, skip, skip + limit))
+        with self._lock:
+            active = (record.user for record in self._in_order() if record.user.is_active)
+            return list(islice(active, skip, skip + limit))
+
+    def _in_order(self) -> Iterator[KeptUser]:
+        return (record for (column, _), record in self._records.items() if column == "id")
 
     def _change(self, username_key: str, column: Change, value: Value, version: int | None) -> bool:
         with self._lock:

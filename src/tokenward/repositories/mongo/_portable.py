@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING, InsertOne, ReplaceOne
 
 from tokenward.errors import UserAlreadyExists
 from tokenward.repositories._checks import taken
@@ -107,6 +107,18 @@ class PortableMongo(ABC):
             return
         positions = [self.next_position() for _ in records]
 
+        # Once more: by then what another process has put meanwhile is known, and is replaced.
+        if not (self._stored(kind, records, positions) or self._stored(kind, records, positions)):
+            raise UserAlreadyExists if kind == "users" else taken("records")
+
+    def tally(self, kind: Kind) -> int:
+        """See `Portable.tally`."""
+        check_kind(kind)
+        return self.call_slowly(lambda database: database[_COLLECTIONS[kind]].count_documents({}))
+
+    def _stored(self, kind: Kind, records: Sequence[Record], positions: Sequence[int]) -> bool:
+        """Store records; tell whether no other has an id, a name or a digest of theirs."""
+
         def put(database: Database[Document]) -> None:
             def write(session: ClientSession | None = None) -> None:
                 _write(database, kind, records, positions, session)
@@ -121,15 +133,8 @@ class PortableMongo(ABC):
         try:
             self.call_slowly(put)
         except Taken:
-            pass
-        else:
-            return
-        raise UserAlreadyExists if kind == "users" else taken("records")
-
-    def tally(self, kind: Kind) -> int:
-        """See `Portable.tally`."""
-        check_kind(kind)
-        return self.call_slowly(lambda database: database[_COLLECTIONS[kind]].count_documents({}))
+            return False
+        return True
 
 
 def _from(kind: Kind, after: str | None) -> tuple[Document, tuple[str, ...]]:
@@ -170,19 +175,20 @@ def _write(
     session: ClientSession | None,
 ) -> None:
     collection = database[_COLLECTIONS[kind]]
-    known: dict[str, Any] = {}
-    if kind in _BY_POSITION:
-        ids = one_of([record["id"] for record in records])
-        found = collection.find(ids, {"position": 1}, session=session)
-        known = {document["_id"]: document["position"] for document in found}
-    documents = [
-        _document(kind, record, known.get(record["id"], position))
-        for record, position in zip(records, positions, strict=True)
-    ]
-    collection.bulk_write(
-        [ReplaceOne(equal(_id=one["_id"]), one, upsert=True) for one in documents],
-        session=session,
-    )
+    ids = one_of([record["id"] for record in records])
+    found = collection.find(ids, {"position": 1}, session=session)
+    known: dict[str, int] = {document["_id"]: document.get("position", 0) for document in found}
+    # What is new is inserted: replacing it would have the server look for each, one by one.
+    operations: list[InsertOne[Document] | ReplaceOne[Document]] = []
+    for record, position in zip(records, positions, strict=True):
+        id_ = record["id"]
+        if id_ in known:
+            document = _document(kind, record, known[id_])
+            operations.append(ReplaceOne(equal(_id=id_), document, upsert=True))
+        else:
+            operations.append(InsertOne(_document(kind, record, position)))
+            known[id_] = position
+    collection.bulk_write(operations, session=session)
 
 
 def _document(kind: Kind, record: Record, position: int) -> Document:

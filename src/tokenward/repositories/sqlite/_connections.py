@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tokenward.repositories.sqlite._files import FileId
+    from tokenward.repositories.sqlite._open import Writing
 
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 # After these a connection is as good as before; after any other error a new one is made.
@@ -35,13 +36,13 @@ class Connection:
     """A thread's connection, opened when it is needed; as a context, the thread's hold on it."""
 
     def __init__(
-        self, path: Path, file: FileId, busy_timeout: float, *, durable: bool = True
+        self, path: Path, file: FileId, busy_timeout: float, writing: Writing = "durable"
     ) -> None:
         self._path = path
         self._name = str(path)
         self._file = file
         self._busy_timeout = busy_timeout
-        self._durable = durable
+        self._writing = writing
         self._raw: sqlite3.Connection | None = None
         # Each thread has its own: nobody waits here but close(), which a fork calls too.
         self._lock = threading.Lock()
@@ -95,7 +96,7 @@ class Connection:
         if self._raw is None:
             try:
                 with forks.held():
-                    self._raw = reopen(self._path, self._busy_timeout, durable=self._durable)
+                    self._raw = reopen(self._path, self._busy_timeout, self._writing)
             except sqlite3.Error as error:
                 raise unavailable(self._path, error) from error
 

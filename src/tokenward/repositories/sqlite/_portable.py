@@ -72,6 +72,7 @@ _PUT_FAMILY = """
         used_at = excluded.used_at, expires_at = excluded.expires_at, ended = excluded.ended,
         current = excluded.current, rotations = excluded.rotations
 """
+_FORGET_USED = "DELETE FROM used_refresh_tokens WHERE family = ?"
 _PUT_USED = "INSERT INTO used_refresh_tokens (digest, family, rotation) VALUES (?, ?, ?)"
 _PUT_ONE_TIME = """
     INSERT INTO one_time_tokens (digest, purpose, subject, expires_at) VALUES (?, ?, ?, ?)
@@ -145,7 +146,7 @@ def put(store: SQLiteStore, kind: Kind, given: Sequence[Record]) -> None:
     """See `Portable.put`."""
     check_records(kind, given)
     try:
-        with store.writing() as raw:
+        with store.carrying() as raw:
             _write(raw, kind, given)
     except Taken:
         raise (UserAlreadyExists() if kind == "users" else taken("records")) from None
@@ -155,8 +156,7 @@ def _write(raw: sqlite3.Connection, kind: Kind, given: Sequence[Record]) -> None
     if kind == "users":
         raw.executemany(_PUT_USER, [{**r, "roles": json.dumps(r["roles"])} for r in given])
     elif kind == "families":
-        for record in given:
-            _put_family(raw, kept_family(record))
+        _put_families(raw, list(map(kept_family, given)))
     elif kind == "one_time_tokens":
         rows = [(digest_of(r["id"]), r["purpose"], r["subject"], r["expires_at"]) for r in given]
         raw.executemany(_PUT_ONE_TIME, rows)
@@ -164,9 +164,18 @@ def _write(raw: sqlite3.Connection, kind: Kind, given: Sequence[Record]) -> None
         raw.executemany(_PUT_END[kind], given)
 
 
-def _put_family(raw: sqlite3.Connection, kept: KeptFamily) -> None:
+def _put_families(raw: sqlite3.Connection, given: Sequence[KeptFamily]) -> None:
+    raw.executemany(_PUT_FAMILY, map(_family_row, given))
+    raw.executemany(_FORGET_USED, [(kept.family.id,) for kept in given])
+    # Of a family that was given twice, the later one stands.
+    used = {kept.family.id: kept.used for kept in given}
+    rows = [(digest, id_, n) for id_, all_ in used.items() for n, digest in enumerate(all_)]
+    raw.executemany(_PUT_USED, rows)
+
+
+def _family_row(kept: KeptFamily) -> tuple[Any, ...]:
     family = kept.family
-    row = (
+    return (
         family.id,
         family.subject,
         family.client_id,
@@ -179,9 +188,6 @@ def _put_family(raw: sqlite3.Connection, kept: KeptFamily) -> None:
         kept.current,
         len(kept.used),
     )
-    raw.execute(_PUT_FAMILY, row)
-    raw.execute("DELETE FROM used_refresh_tokens WHERE family = ?", (family.id,))
-    raw.executemany(_PUT_USED, [(digest, family.id, n) for n, digest in enumerate(kept.used)])
 
 
 def tally(store: SQLiteStore, kind: Kind) -> int:

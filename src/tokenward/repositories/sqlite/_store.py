@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tokenward.repositories.base import Kind, Record
+    from tokenward.repositories.sqlite._open import Writing
 
 BUSY_SECONDS = 5.0
 
@@ -94,7 +95,14 @@ class SQLiteStore:
             Taken: A unique index has a value already.
             AuthServiceUnavailable: The store cannot be written.
         """
-        with self._connection(durable=durable) as raw, _transaction(raw, "BEGIN IMMEDIATE"):
+        how: Writing = "durable" if durable else "quick"
+        with self._connection(how) as raw, _transaction(raw, "BEGIN IMMEDIATE"):
+            yield raw
+
+    @contextmanager
+    def carrying(self) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock as `writing` does, for thousands of rows: with memory for them."""
+        with self._connection("bulk") as raw, _transaction(raw, "BEGIN IMMEDIATE"):
             yield raw
 
     def write(self, sql: str, *parameters: Any) -> int:
@@ -159,14 +167,13 @@ class SQLiteStore:
         self._local = threading.local()
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-    def _connection(self, *, durable: bool = True) -> Connection:
-        name = "durable" if durable else "quick"
-        connection: Connection | None = getattr(self._local, name, None)
+    def _connection(self, writing: Writing = "durable") -> Connection:
+        connection: Connection | None = getattr(self._local, writing, None)
         if connection is None:
-            connection = Connection(self.path, self._file, self._busy_timeout, durable=durable)
+            connection = Connection(self.path, self._file, self._busy_timeout, writing)
             with forks.held():
                 self._connections.add(connection)
-            setattr(self._local, name, connection)
+            setattr(self._local, writing, connection)
         return connection
 
 

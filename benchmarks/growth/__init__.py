@@ -1,0 +1,1 @@
+"""How a cost grows with the size of something: each module measures one size, as curves."""

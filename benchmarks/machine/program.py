@@ -1,0 +1,168 @@
+"""A program: started, killed, held up, and started again on its port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+
+_PATIENCE = 30.0
+
+
+class Unavailable(Exception):
+    """A program is not installed, or does not start; the text says why."""
+
+
+class Program:
+    """A server on a loopback port of its own; a context manager that ends it.
+
+    Args:
+        name: Of it, and of its log.
+        folder: Where it works and logs.
+        command: To start it.
+        port: Where it listens; ``None``: a free port.
+        environ: More of the environment.
+        cwd: Where it is started; default: ``folder``.
+
+    Attributes:
+        name: As given.
+        host: Always the loopback address.
+        port: Where it listens, each time it is started.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        command: Sequence[str],
+        *,
+        port: int,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.host = HOST
+        self.port = port
+        self.log = folder / f"{name}.log"
+        self._folder = folder
+        self._command = command
+        self._environ = os.environ | dict(environ or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process; of gunicorn, the master.
+
+        Raises:
+            Unavailable: It does not run.
+        """
+        if self._process is None:
+            raise Unavailable(f"{self.name} does not run")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed since."""
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start it on its port, and wait until it answers.
+
+        Raises:
+            Unavailable: It has ended instead, or does not answer; the text ends with its log.
+        """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it on its port, and do not wait."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own programs
+                self._command,
+                stdout=log,
+                stderr=log,
+                env=self._environ,
+                cwd=self._folder,
+                # A group of its own: to be killed with all its workers, and not by Ctrl-C.
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            Unavailable: It has ended instead, or does not answer; the text ends with its log.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not self.answers():
+            if (
+                self._process is None
+                or self._process.poll() is not None
+                or time.monotonic() > deadline
+            ):
+                self.kill()
+                said = self.log.read_text("utf-8", "replace")[-2000:]
+                raise Unavailable(f"{self.name} does not start; it said:\n{said}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ask it to end, as a deployment does, and wait; kill what is left of it then."""
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE / 2)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its workers at once, as a crash of their machine would."""
+        if self._process is not None:
+            # The workers may be gone already, with the one that they belong to.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it, and start it again on its port."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Hold it and its workers up: connections stay, and nothing answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGCONT)
+
+    def answers(self) -> bool:
+        """Tell whether it answers now."""
+        raise NotImplementedError
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at the moment."""
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
