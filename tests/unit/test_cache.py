@@ -6,7 +6,9 @@ import dataclasses
 import gc
 import itertools
 import math
+import signal
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -517,6 +519,7 @@ def test_a_leader_that_never_lands_is_replaced(cache, source):
 def test_a_flight_ends_for_all_who_wait_and_who_come_later(threads):
     """Nobody takes the end away from the next one."""
     flight = Flight()
+    flight.join()
     waiting = [threads.submit(flight.wait, 5) for _ in range(4)]
 
     assert (False, False) == (flight.wait(0), flight.wait(-1))
@@ -525,6 +528,52 @@ def test_a_flight_ends_for_all_who_wait_and_who_come_later(threads):
 
     assert [True] * 4 == [one.result() for one in waiting]
     assert (True, True) == (flight.wait(0), flight.wait(math.inf))
+
+
+class Interrupted(Exception):
+    """What a signal handler raises."""
+
+
+@pytest.fixture
+def interrupt():
+    """Return what interrupts this thread, wherever it is."""
+
+    def interrupted(*_):
+        raise Interrupted
+
+    main = threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    yield lambda: signal.pthread_kill(main, signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_who_is_interrupted_strands_nobody(cache, threads, interrupt):
+    """A follower that is interrupted as the answer comes takes nothing from those behind it."""
+    behind = []
+
+    def wait_for_misses(count):
+        while cache.misses < count:
+            time.sleep(0.001)
+
+    def refuse():
+        wait_for_misses(2)
+        time.sleep(0.01)  # until this test waits, before the others do
+        behind.extend(threads.submit(look_up, cache, refuse, patience=PATIENCE) for _ in range(3))
+        wait_for_misses(5)
+        raise TokenRevoked
+
+    def lead():
+        try:
+            look_up(cache, refuse)
+        finally:
+            interrupt()
+
+    leader = threads.submit(lead)
+    wait_for_misses(1)
+    with pytest.raises(Interrupted):
+        look_up(cache, refuse, patience=PATIENCE)
+
+    assert [TokenRevoked] * 4 == [type(one.exception(PATIENCE)) for one in [leader, *behind]]
 
 
 def test_only_who_waits_is_asked_how_long(cache, source):

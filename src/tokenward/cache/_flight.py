@@ -18,27 +18,30 @@ V = TypeVar("V")
 class Flight(Generic[V]):
     """One look-up under way, which others wait for."""
 
-    __slots__ = ("_under_way", "entry", "error")
+    __slots__ = ("_landed", "entry", "error")
 
     def __init__(self) -> None:
-        # A lock that is held until the end: an event costs five times as much, and most flights
-        # nobody waits for.
-        self._under_way = threading.Lock()
-        self._under_way.acquire()
+        # Made for the first who waits: it costs more than the rest of a flight, and most are alone.
+        self._landed: threading.Event | None = None
         self.entry: Entry[V] | None = None
         self.error: AuthError | None = None
 
+    def join(self) -> None:
+        """Announce that somebody will wait: under the cache's lock, while others can find it."""
+        if self._landed is None:
+            self._landed = threading.Event()
+
     def end(self) -> None:
-        """Let everybody go who waits, and who will."""
-        self._under_way.release()
+        """Let everybody go who waits, all at once; nobody can join any more."""
+        if self._landed is not None:
+            self._landed.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end, so long at most; return whether it came."""
+        """Wait for the end, so long at most, after `join`; return whether it came."""
+        if self._landed is None:
+            raise RuntimeError("who waits has joined")
         # Never longer than a lock can wait, which is centuries.
-        if not self._under_way.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX)):
-            return False
-        self._under_way.release()
-        return True
+        return self._landed.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def landed(self) -> Entry[V]:
         if self.entry is not None:

@@ -190,6 +190,8 @@ class LookupCache(Generic[V]):
             leads = live or flight is None
             if flight is None or leads:
                 flight = Flight()
+            elif entry is None:
+                flight.join()
             if entry is None:
                 self._flights[key] = flight
             self.misses += "miss" in told
