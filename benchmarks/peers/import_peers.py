@@ -6,25 +6,16 @@ from importlib import metadata
 
 from benchmarks.findings import OURS, Result
 from benchmarks.peers import rounds_asked_for, tell
-from benchmarks.rows.import_time import BESIDE, TOPIC, imported
+from benchmarks.rows.import_time import ADAPTERS, BESIDE, IN_DJANGO, TOPIC, imported
 
 FLOOR = "import requests"
-
-_DJANGO = (
-    "from django.conf import settings; settings.configure(SECRET_KEY='x' * 50, INSTALLED_APPS=["
-    "'django.contrib.auth', 'django.contrib.contenttypes', 'rest_framework', {app!r}]{more}); "
-    "import django; django.setup(); {statement}"
-)
 
 OF_OURS = {
     "JWKSVerifier": "from tokenward import JWKSVerifier",
     "IntrospectionVerifier": "from tokenward import IntrospectionVerifier",
-    "its Flask adapter": "from tokenward.flask import Tokenward, login_required",
-    "its DRF adapter": _DJANGO.format(
-        app="tokenward.django",
-        more=", TOKENWARD={'credentials': []}",
-        statement="from tokenward.django.drf import TokenwardAuthentication",
-    ),
+    # With what verifies, as the peers' have it: the adapters load it once it is configured.
+    "its Flask adapter": "import tokenward.flask, tokenward.jwks",
+    "its DRF adapter": f"{ADAPTERS['DRF']}, tokenward.jwks",
 }
 
 PEERS = {
@@ -37,13 +28,13 @@ PEERS = {
     "swarmauri_tokens_introspection": (
         "from swarmauri_tokens_introspection import IntrospectionTokenService"
     ),
-    "django-oauth-toolkit": _DJANGO.format(
-        app="oauth2_provider",
+    "django-oauth-toolkit": IN_DJANGO.format(
+        apps=", 'rest_framework', 'oauth2_provider'",
         more="",
         statement="from oauth2_provider.contrib.rest_framework import OAuth2Authentication",
     ),
-    "djangorestframework-simplejwt": _DJANGO.format(
-        app="rest_framework_simplejwt",
+    "djangorestframework-simplejwt": IN_DJANGO.format(
+        apps=", 'rest_framework', 'rest_framework_simplejwt'",
         more="",
         statement="from rest_framework_simplejwt.authentication import JWTAuthentication",
     ),

@@ -17,6 +17,35 @@ from benchmarks.harness import Effort, Taken, interleaved
 TOPIC = "import-time"
 BESIDE = "beside the peers"
 
+IN_DJANGO = (
+    "from django.conf import settings; settings.configure(SECRET_KEY='x' * 50, INSTALLED_APPS=["
+    "'django.contrib.auth', 'django.contrib.contenttypes'{apps}]{more}); "
+    "import django; django.setup(); {statement}"
+)
+"""An import in a project of Django's, which has to be set up for it."""
+
+_NAMES = ("IntrospectionVerifier", "JWKSVerifier")
+_OWN_APP = ", 'tokenward.django'"
+_OWN_SETTING = ", TOKENWARD={'credentials': []}"
+_DRF = ", 'rest_framework'"
+_BARE = {
+    "Flask": "import flask",
+    "Django": IN_DJANGO.format(apps="", more="", statement="import django.contrib.auth.backends"),
+    "DRF": IN_DJANGO.format(apps=_DRF, more="", statement="import rest_framework.permissions"),
+}
+ADAPTERS = {
+    "Flask": "import tokenward.flask",
+    "Django": IN_DJANGO.format(
+        apps=_OWN_APP,
+        more=_OWN_SETTING,
+        statement="import tokenward.django.middleware, tokenward.django.decorators",
+    ),
+    "DRF": IN_DJANGO.format(
+        apps=_DRF + _OWN_APP, more=_OWN_SETTING, statement="import tokenward.django.drf"
+    ),
+}
+"""Our adapter of each framework, as an application has it that only verifies tokens."""
+
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Start interpreters in turn; the start of a bare one is taken off each."""
@@ -24,15 +53,16 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
         {
             "requests": "import requests",
             "requests, PyJWT and cryptography": "import requests, jwt, cryptography",
-            "IntrospectionVerifier": "from tokenward import IntrospectionVerifier",
-            "JWKSVerifier": "from tokenward import JWKSVerifier",
             "tokenward": "import tokenward",
-        },
+        }
+        | {name: f"from tokenward import {name}" for name in _NAMES}
+        | _BARE
+        | {f"its {name} adapter": statement for name, statement in ADAPTERS.items()},
         rounds=effort.rounds(15),
     )
 
     def over(name: str, needed: str, bar: float) -> Result:
-        what = "import tokenward" if name == "tokenward" else f"from tokenward import {name}"
+        what = f"{'from tokenward ' if name in _NAMES else ''}import {name}"
         took = f"{net[name] * 1e3:.1f} ms over {net[needed] * 1e3:.0f} ms"
         return Result(
             what,
@@ -49,6 +79,7 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
         over("IntrospectionVerifier", "requests", 1.3),
         over("JWKSVerifier", "requests, PyJWT and cryptography", 1.3),
         over("tokenward", "requests", 0.1),
+        *(over(f"its {name} adapter", name, 3) for name in ADAPTERS),
         *measured("import: peers", "import_peers", f"--rounds={effort.rounds(7)}", made=made),
     ]
 

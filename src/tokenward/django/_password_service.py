@@ -16,7 +16,6 @@ from django.conf import settings as project
 from django.views.decorators.debug import sensitive_variables
 
 from tokenward._log import OncePerMinute
-from tokenward._seal import Sealer
 from tokenward.cache import Entry, LookupCache
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.errors import (
@@ -28,14 +27,14 @@ from tokenward.errors import (
     UserNotFound,
 )
 from tokenward.principal import Principal
-from tokenward.service_client import AuthServiceClient
-from tokenward.tokens import get_jwt_payload
 
 if TYPE_CHECKING:
+    from tokenward._seal import Sealer
     from tokenward.config.settings import LoginSection
     from tokenward.django._state import Parts
     from tokenward.schemas import LoginRequest, PublicUser
     from tokenward.service import AuthService
+    from tokenward.service_client import AuthServiceClient
 
 Evidence = Mapping[str, Any]
 
@@ -123,6 +122,9 @@ class LocalLogin:
         self, credentials: LoginRequest, /, *, peer: str | None
     ) -> tuple[PublicUser, Evidence]:
         """See `Login.sign_in`."""
+        # With a service in this process they are there.
+        from tokenward.tokens import get_jwt_payload  # noqa: PLC0415
+
         service = self._service
         granted = _asked(lambda: service.login_user(credentials, peer=peer))
         # As of the moment of the login: a version read afterwards could be that of a new password.
@@ -168,6 +170,10 @@ class RemoteLogin:
     @classmethod
     def of(cls, section: LoginSection) -> RemoteLogin:
         """Return what the section describes."""
+        # Only a project with such a section loads what asks a service.
+        from tokenward._seal import Sealer  # noqa: PLC0415
+        from tokenward.service_client import AuthServiceClient  # noqa: PLC0415
+
         auth = ClientSecretBasic(section.client_id, section.client_secret.get_secret_value())
         client = AuthServiceClient(
             section.issuer,

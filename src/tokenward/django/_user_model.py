@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from tokenward.django.models import digest_of
 from tokenward.errors import ConfigurationError
-from tokenward.schemas import canonical_key
 
 Kind = Literal["username", "email"]
 """What a person is looked for by."""
@@ -116,6 +115,9 @@ def all_rows(using: str) -> models.QuerySet[Any]:
 
 def key_of(text: object) -> str | None:
     """Return the canonical key of what a row holds; ``None``: nobody can be called that."""
+    # Only who looks for people by name or address loads the models of that.
+    from tokenward.schemas import canonical_key  # noqa: PLC0415
+
     try:
         return canonical_key(str(text or ""))
     except ValueError:

@@ -39,7 +39,6 @@ from tokenward.errors import (
     NotAuthenticated,
     TooManyAttempts,
 )
-from tokenward.schemas import LoginRequest, read_members
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -145,6 +144,9 @@ class PasswordBackend(BaseBackend):
         login = _login()
         if login is None:
             return None
+        # Only a project whose people sign in loads the models of that.
+        from tokenward.schemas import LoginRequest, read_members  # noqa: PLC0415
+
         peer = None if request is None else request.META.get("REMOTE_ADDR")
         try:
             credentials = read_members(LoginRequest, {"username": username, "password": password})

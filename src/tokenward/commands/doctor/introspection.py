@@ -13,8 +13,7 @@ from tokenward.commands.doctor.finding import Finding
 from tokenward.commands.doctor.server import failed, listed, metadata_of, of_clock
 from tokenward.commands.witness import Witness
 from tokenward.config import Shared
-from tokenward.config.build import client_auth_of
-from tokenward.config.build.asked import introspection_verifier
+from tokenward.config.build.asked import client_auth_of, introspection_verifier
 from tokenward.config.settings import ClientCredentialsSection, MutualTLSSection
 from tokenward.errors import AuthServiceUnavailable, InvalidToken
 from tokenward.protocols import Request

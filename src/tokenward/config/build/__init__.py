@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tokenward.config.build.asked import client_auth_of
 from tokenward.config.build.authenticator import build_authenticator
 from tokenward.config.build.service import build_service, service_on, throttle_of
 from tokenward.config.build.shared import Shared, build_shared, redis_of
@@ -15,7 +14,6 @@ __all__ = [
     "build_service",
     "build_shared",
     "build_verifier",
-    "client_auth_of",
     "initialize_store",
     "open_keys",
     "open_store",

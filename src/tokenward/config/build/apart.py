@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from tokenward.by_issuer import Unreserved
 from tokenward.config.settings import CustomEntry, IntrospectionEntry, JWKSEntry
 from tokenward.errors import ConfigurationError
 
@@ -86,4 +85,9 @@ def _unreserved(one: Made, configured: frozenset[str], names: frozenset[str]) ->
         return one
     # What stands for its own issuer is not taken from anybody; see `_check_names`.
     others = (configured - {one.issuer}) | (names - {one.people_of})
-    return replace(one, verifier=Unreserved(one.verifier, others)) if others else one
+    if not others:
+        return one
+    # Only who takes tokens of several reads in them whose they are.
+    from tokenward.by_issuer import Unreserved  # noqa: PLC0415
+
+    return replace(one, verifier=Unreserved(one.verifier, others))

@@ -10,7 +10,6 @@ from tokenward.client_auth import (
     ClientSecretBasic,
     ClientSecretPost,
     MutualTLS,
-    PrivateKeyJWT,
 )
 from tokenward.config.settings import (
     BasicAuthSection,
@@ -125,6 +124,9 @@ def client_auth_of(section: ClientAuthSection, around: AskingSection) -> ClientA
         return ClientSecretBasic(section.client_id, secret, encoding=section.encoding)
     if isinstance(section, PostAuthSection):
         return ClientSecretPost(section.client_id, section.client_secret.get_secret_value())
+    # The others need no cryptography.
+    from tokenward.client_auth import PrivateKeyJWT  # noqa: PLC0415
+
     return PrivateKeyJWT(
         section.client_id,
         section.private_key.get_secret_value(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tokenward.by_issuer import ByIssuer
 from tokenward.config.settings import IntrospectionEntry
 from tokenward.errors import ConfigurationError
 
@@ -58,6 +57,9 @@ def joined(place: str, made: Sequence[Made]) -> TokenVerifier:
     """
     if len(made) == 1:
         return made[0].verifier
+    # Only who takes tokens of several reads in them whose they are.
+    from tokenward.by_issuer import ByIssuer  # noqa: PLC0415
+
     by_issuer: dict[str, Made] = {}
     asked: Made | None = None
     for one in made:

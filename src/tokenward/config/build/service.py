@@ -1,21 +1,24 @@
-"""The auth service."""
+"""The auth service.
+
+What it is made of is imported where there is one: whoever only verifies tokens has no use for it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenward.clients import Client
 from tokenward.config.build.imported import imported_function
 from tokenward.config.build.shared import Shared, build_shared
 from tokenward.config.build.store import open_keys, open_store, required_section
 from tokenward.config.settings.fields import plain
 from tokenward.errors import ConfigurationError
-from tokenward.service import AuthService
 
 if TYPE_CHECKING:
+    from tokenward.clients import Client
     from tokenward.config.settings import ServiceSection, Settings
     from tokenward.config.settings.service import ClientSection
     from tokenward.repositories import Repositories, TokenRepository, UserRepository
+    from tokenward.service import AuthService
     from tokenward.throttle import LoginThrottle
 
 
@@ -69,6 +72,8 @@ def service_on(
     Raises:
         ConfigurationError: As in `build_service`.
     """
+    from tokenward.service import AuthService  # noqa: PLC0415 - see above
+
     section = required_section(settings)
     shared = build_shared(settings) if shared is None else shared
     return AuthService(
@@ -95,6 +100,8 @@ def service_on(
 
 
 def _client(at: int, section: ClientSection) -> Client:
+    from tokenward.clients import Client  # noqa: PLC0415 - see above
+
     secret = section.client_secret
     try:
         return Client(

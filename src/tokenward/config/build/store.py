@@ -1,16 +1,18 @@
-"""What the auth service stands on: its store, and the keys in it."""
+"""What the auth service stands on: its store, and the keys in it.
+
+What they need is imported where they are opened: whoever only verifies tokens has neither.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenward._seal import Sealer
 from tokenward.errors import ConfigurationError
-from tokenward.keys import KeyRing
-from tokenward.repositories import open_repositories
 
 if TYPE_CHECKING:
+    from tokenward._seal import Sealer
     from tokenward.config.settings import ServiceSection, Settings
+    from tokenward.keys import KeyRing
     from tokenward.repositories import Repositories
 
 _SEAL_PURPOSE = "signing keys"
@@ -24,6 +26,8 @@ def open_keys(section: ServiceSection, repositories: Repositories) -> KeyRing:
     Raises:
         ConfigurationError: There are none, or one cannot be opened.
     """
+    from tokenward.keys import KeyRing  # noqa: PLC0415 - see above
+
     files = section.keys.files
     if files is not None:
         return KeyRing.from_files(
@@ -54,6 +58,8 @@ def initialize_store(settings: Settings) -> bool:
         ConfigurationError: There is no ``service`` section, or the store cannot be made.
         AuthServiceUnavailable: It is busy or down.
     """
+    from tokenward.keys import KeyRing  # noqa: PLC0415 - see above
+
     section = required_section(settings)
     if section.keys.files is not None:
         return _initialize_without_keys(section)
@@ -83,6 +89,8 @@ def _initialize_without_keys(section: ServiceSection) -> bool:
 
 def open_store(section: ServiceSection, *, create: bool) -> Repositories:
     """Open the store that the section names."""
+    from tokenward.repositories import open_repositories  # noqa: PLC0415 - see above
+
     return open_repositories(
         section.store.get_secret_value(), create=create, bcrypt_cost=section.password.bcrypt_cost
     )
@@ -92,6 +100,8 @@ def sealer_of(section: ServiceSection) -> Sealer | None:
     """Return what seals the section's keys at rest, or ``None`` where no secret is configured."""
     if not section.keys.secrets:
         return None
+    from tokenward._seal import Sealer  # noqa: PLC0415 - see above
+
     return Sealer([s.get_secret_value() for s in section.keys.secrets], _SEAL_PURPOSE)
 
 

@@ -1,10 +1,13 @@
-"""The verifier of one entry of ``credentials``."""
+"""The verifier of one entry of ``credentials``.
+
+Each is imported where there is such an entry: a configuration seldom has more than one kind, and
+some need an HTTP client or cryptography.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tokenward.config.build.asked import introspection_verifier
 from tokenward.config.build.custom import custom_verifier
 from tokenward.config.build.shared import Shared
 from tokenward.config.settings import (
@@ -15,17 +18,22 @@ from tokenward.config.settings import (
     SharedSecretEntry,
 )
 from tokenward.errors import ConfigurationError
-from tokenward.jwks import JWKSVerifier
-from tokenward.tokens import LocalVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tokenward.cloudflare import CloudflareAccess
-    from tokenward.config.settings import CredentialEntry, LiveSection, LocalEntry
+    from tokenward.config.settings import (
+        AskingSection,
+        CredentialEntry,
+        LiveSection,
+        LocalEntry,
+    )
     from tokenward.introspection import IntrospectionVerifier
+    from tokenward.jwks import JWKSVerifier
     from tokenward.protocols import TokenVerifier
     from tokenward.service import AuthService
+    from tokenward.tokens import LocalVerifier
 
 _ALONE = Shared()
 _PLACE = frozenset({"type", "source", "ambient"})
@@ -48,7 +56,7 @@ def build_verifier(
         case JWKSEntry():
             return _jwks(entry, shared)
         case IntrospectionEntry():
-            return introspection_verifier(entry, shared)
+            return _introspection(entry, shared)
         case CloudflareEntry():
             return _cloudflare(entry, shared)
         case SharedSecretEntry():
@@ -63,6 +71,8 @@ def _local(entry: LocalEntry, service: AuthService | None) -> LocalVerifier:
     if service is None:
         msg = "a credential of type 'local' needs the service whose tokens it verifies"
         raise ConfigurationError(msg)
+    from tokenward.tokens import LocalVerifier  # noqa: PLC0415 - see above
+
     return LocalVerifier(
         service.keys,
         issuer=service.issuer,
@@ -75,7 +85,15 @@ def _local(entry: LocalEntry, service: AuthService | None) -> LocalVerifier:
     )
 
 
+def _introspection(section: AskingSection, shared: Shared) -> IntrospectionVerifier:
+    from tokenward.config.build.asked import introspection_verifier  # noqa: PLC0415 - see above
+
+    return introspection_verifier(section, shared)
+
+
 def _jwks(entry: JWKSEntry, shared: Shared) -> JWKSVerifier:
+    from tokenward.jwks import JWKSVerifier  # noqa: PLC0415 - see above
+
     verifier = JWKSVerifier(
         live=None if entry.live is None else _live(entry.live, shared),
         revocation_bus=shared.revocation_bus,
@@ -88,13 +106,15 @@ def _jwks(entry: JWKSEntry, shared: Shared) -> JWKSVerifier:
 
 def _live(section: LiveSection, shared: Shared) -> IntrospectionVerifier:
     try:
-        return introspection_verifier(section, shared)
+        return _introspection(section, shared)
     except ConfigurationError as error:
         msg = f"live: {error}"
     raise ConfigurationError(msg)
 
 
 def _shared_secret(entry: SharedSecretEntry, shared: Shared) -> JWKSVerifier:
+    from tokenward.jwks import JWKSVerifier  # noqa: PLC0415 - see above
+
     verifier = JWKSVerifier(
         jwks={"keys": [entry.jwk()]},
         algorithms=(entry.algorithm,),
@@ -107,8 +127,10 @@ def _shared_secret(entry: SharedSecretEntry, shared: Shared) -> JWKSVerifier:
 
 
 def _cloudflare(entry: CloudflareEntry, shared: Shared) -> CloudflareAccess:
-    # Most configurations have no use for it.
-    from tokenward.cloudflare import CloudflareAccess, CloudflareUser  # noqa: PLC0415
+    from tokenward.cloudflare import (  # noqa: PLC0415 - see above
+        CloudflareAccess,
+        CloudflareUser,
+    )
 
     user = None
     if (said := entry.dev_user) is not None:

@@ -9,7 +9,6 @@ from pydantic import Field, field_validator, model_validator
 
 from tokenward.bearer import check_scopes
 from tokenward.config.settings.fields import Names, PositiveSeconds, Secret, Section
-from tokenward.service.metadata import check_issuer
 
 _MAX_GROUP_CHARACTERS = 150  # of Django's own column
 _permission = re.compile(r"[^.\s]+\.[^.\s]+").fullmatch
@@ -53,6 +52,9 @@ class LoginSection(Section):
     @field_validator("issuer")
     @classmethod
     def _is_an_issuer(cls, issuer: str) -> str:
+        # Only who names a service loads what one is.
+        from tokenward.service.metadata import check_issuer  # noqa: PLC0415
+
         return check_issuer(issuer)
 
 

@@ -20,8 +20,6 @@ from pydantic import (
     model_validator,
 )
 
-from tokenward._seal import check_secret
-
 # Strict: True is no number of seconds, and "60" one that was quoted by mistake.
 PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
 Seconds = Annotated[float, Field(ge=0, strict=True)]
@@ -33,7 +31,12 @@ class Section(BaseModel):
     """A mapping of settings: frozen; a key it does not know is an error, naming the nearest."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        # An import makes no validators; the first settings that are read make those they need.
+        defer_build=True,
     )
 
     @model_validator(mode="before")
@@ -148,6 +151,9 @@ def _list_of_one(value: Any) -> Any:
 
 
 def _are_strong(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    # Only who seals something loads cryptography.
+    from tokenward._seal import check_secret  # noqa: PLC0415
+
     for position, secret in enumerate(secrets, 1):
         check_secret(secret.get_secret_value(), what=f"secret {position}")
     return secrets

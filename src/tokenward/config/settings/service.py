@@ -1,4 +1,8 @@
-"""The section ``service``: the auth service in this process."""
+"""The section ``service``: the auth service in this process.
+
+What a service is made of is imported where there is one: an application that only verifies tokens
+has no use for stores and password hashing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tokenward._seal import check_secret
 from tokenward.config.settings.fields import (
     LIST_OF_ONE,
     Count,
@@ -25,8 +28,6 @@ from tokenward.config.settings.fields import (
     plain,
 )
 from tokenward.config.settings.throttle import Proxies, ThrottleSection
-from tokenward.repositories import check_store_url
-from tokenward.service.metadata import check_issuer
 
 Grant = Literal["client_credentials", "refresh_token"]
 
@@ -112,6 +113,8 @@ class ClientSection(Section):
     @classmethod
     def _is_a_secret(cls, secret: Any) -> Any:
         if secret is not None:
+            from tokenward._seal import check_secret  # noqa: PLC0415 - see above
+
             check_secret(secret.get_secret_value(), what="the client_secret")
         return secret
 
@@ -137,13 +140,15 @@ class ServiceSection(Section):
     ]
     store: SecretURL
     registration: Literal["closed", "open"] = "closed"
-    keys: KeysSection = KeysSection()
-    password: PasswordSection = PasswordSection()
+    keys: KeysSection = Field(default_factory=KeysSection)
+    password: PasswordSection = Field(default_factory=PasswordSection)
     clients: tuple[ClientSection, ...] = ()
     access_token_lifetime: Count = 900
     refresh_token_lifetime: Annotated[CountOrNone, BeforeValidator(_zero)] = 2_592_000
     session_lifetime: CountOrNone = 0
-    throttle: Annotated[ThrottleSection | None, BeforeValidator(none_in_toml)] = ThrottleSection()
+    throttle: Annotated[ThrottleSection | None, BeforeValidator(none_in_toml)] = Field(
+        default_factory=ThrottleSection
+    )
     trusted_proxies: Proxies = ()
     deliver: Dotted | None = None
     claims: Dotted | None = None
@@ -151,11 +156,15 @@ class ServiceSection(Section):
     @field_validator("issuer")
     @classmethod
     def _is_an_issuer(cls, issuer: str) -> str:
+        from tokenward.service.metadata import check_issuer  # noqa: PLC0415 - see above
+
         return check_issuer(issuer)
 
     @field_validator("store")
     @classmethod
     def _is_a_store(cls, store: SecretURLStr) -> SecretURLStr:
+        from tokenward.repositories import check_store_url  # noqa: PLC0415 - see above
+
         check_store_url(store.get_secret_value())
         return store
 

@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from tokenward.config.settings.fields import Names, SecretURL, SecretURLStr, Section
-from tokenward.throttle.networks import read_trusted
-from tokenward.throttle.rates import Rate
 
 _KINDS = ("redis://", "rediss://", "mongodb://", "mongodb+srv://")
 
 
 def _is_a_rate(text: str) -> str:
+    # Only who bounds attempts loads what counts them.
+    from tokenward.throttle.rates import Rate  # noqa: PLC0415
+
     Rate.parse(text)
     return text
 
@@ -23,6 +24,8 @@ RateText = Annotated[str, AfterValidator(_is_a_rate)]
 
 
 def _are_networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    from tokenward.throttle.networks import read_trusted  # noqa: PLC0415 - as above
+
     read_trusted(proxies)
     return proxies
 

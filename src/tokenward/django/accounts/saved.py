@@ -14,7 +14,6 @@ from tokenward._log import shown
 from tokenward.django._database import lacks_table, savepoint
 from tokenward.django._user_model import all_rows, columns
 from tokenward.django.accounts import adopt, settle
-from tokenward.django.hashers import is_outdated
 from tokenward.django.models import Account
 from tokenward.errors import ConfigurationError
 
@@ -56,6 +55,9 @@ def _before(
     new_password = getattr(instance, "_password", None) is not None
     if raw or new_password or set(update_fields or ()) != {"password"}:
         return
+    # Few saves look like this, and hashing has to be loaded for them.
+    from tokenward.django.hashers import is_outdated  # noqa: PLC0415
+
     before = all_rows(using).filter(pk=instance.pk).values_list("password", flat=True).first()
     instance.__dict__[_REHASHED] = (
         before is not None and is_outdated(before) and not is_outdated(instance.password)

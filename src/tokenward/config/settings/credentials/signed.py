@@ -1,4 +1,7 @@
-"""Entries of signed tokens: those of an issuer's published keys, and those of a shared secret."""
+"""Entries of signed tokens: those of an issuer's published keys, and those of a shared secret.
+
+What reads keys and metadata is imported where there are some: other entries need no cryptography.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-from tokenward import _jose
-from tokenward._seal import check_secret
 from tokenward.config.settings.credentials.asked import LiveSection
 from tokenward.config.settings.credentials.placed import PlacedEntry, VerifyingSection
 from tokenward.config.settings.fields import (
@@ -34,7 +35,6 @@ from tokenward.config.settings.fields import (
     WrittenIssuer,
     plain,
 )
-from tokenward.metadata.places import issuer_at
 
 _HASH_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
@@ -97,7 +97,11 @@ class JWKSEntry(_SignedEntry, FetchingSection):
         if not isinstance(data, Mapping) or "issuer" in data:
             return data
         url = data.get("discovery_url")
-        named = issuer_at(url) if isinstance(url, str) else ""
+        if not isinstance(url, str):
+            return data
+        from tokenward.metadata.places import issuer_at  # noqa: PLC0415 - see above
+
+        named = issuer_at(url)
         return {**data, "issuer": named} if named else data
 
     @field_validator("live", mode="before")
@@ -155,6 +159,9 @@ class SharedSecretEntry(_SignedEntry):
     @field_validator("secret")
     @classmethod
     def _is_a_key(cls, secret: SecretStr, around: ValidationInfo) -> SecretStr:
+        from tokenward import _jose  # noqa: PLC0415 - see above
+        from tokenward._seal import check_secret  # noqa: PLC0415 - see above
+
         algorithm = around.data.get("algorithm", "HS256")
         text = secret.get_secret_value()
         try:
@@ -190,4 +197,6 @@ class SharedSecretEntry(_SignedEntry):
 
 
 def _jwk(secret: str, algorithm: str) -> dict[str, str]:
+    from tokenward import _jose  # noqa: PLC0415 - see above
+
     return {"kty": "oct", "alg": algorithm, "k": _jose.encode(secret.encode())}
