@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +32,18 @@ def mongo(tmp_path_factory):
 
     with MongoServer(tmp_path_factory.mktemp("mongo")) as server:
         yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A function: what is started from now on waits so many seconds for a MongoDB, not five."""
+
+    def impatient(seconds):
+        folder = Path(__file__).parent / "support" / "impatient"
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        monkeypatch.setenv("MONGO_SECONDS", str(seconds))
+
+    return impatient
 
 
 @pytest.fixture

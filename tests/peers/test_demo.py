@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import requests
+from unmeasured import unmeasured
 
 from tokenward.cli.serve import Server, listen
 from tokenward.commands.demo.mail import Mailbox, deliver
@@ -44,10 +46,14 @@ def folder(tmp_path):
 
 
 @contextmanager
-def running(folder):
+def running(folder, environment=None):
     """A demo that is up, and what it has said until then; stopped at last."""
     process = subprocess.Popen(
-        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     watchdog = threading.Timer(45, process.kill)
     watchdog.start()
@@ -57,12 +63,24 @@ def running(folder):
             said.append(line)
             if line.startswith("Ctrl-C"):
                 break
+        # From here on each test has its own limit, and what they share has none.
+        watchdog.cancel()
         yield process, "".join(said)
     finally:
+        watchdog.cancel()
         # Not killed: what it has started would still be there for the next test.
         process.terminate()
         process.communicate()
-        watchdog.cancel()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """One that several tests use, and what it has said; Ctrl-C ends it, and all that it started."""
+    with running(tmp_path_factory.mktemp("shared") / "demo") as (process, said):
+        yield process, said
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(30)
+        assert not any(runs(pid) for pid in pids(said))
 
 
 def ports(said):
@@ -94,7 +112,7 @@ def runs(pid):
 def wait_until_none_runs(*numbers):
     # The test's own time limit bounds this.
     while any(runs(number) for number in numbers):
-        pass
+        time.sleep(0.02)
 
 
 def lines_to_paste(said):
@@ -160,65 +178,74 @@ def _taken(said):
     return "".join(re.findall(r"Port \d+ is taken; using \d+ instead\.\n", said))
 
 
-def test_the_lines_work_as_a_person_pastes_them(folder):
+def paste(lines):
+    """Return what bash says to some lines, and the statuses among it."""
+    shell = subprocess.run(
+        ["bash"], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=40
+    )
+    assert "" == shell.stderr
+    return shell.stdout, re.findall(r"^HTTP/1\.1 (\d+)", shell.stdout, re.MULTILINE)
+
+
+def test_the_lines_work_as_a_person_pastes_them(demo):
     """Nine lines into one bash, and the statuses that the comments name; the mail is shown."""
-    with running(folder) as (process, said):
-        lines = lines_to_paste(said)
-        assert 9 == len(lines)
-        shell = subprocess.run(
-            ["bash"], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=40
-        )
-        assert "" == shell.stderr
-        statuses = re.findall(r"^HTTP/1\.1 (\d+)", shell.stdout, re.MULTILINE)
-        refreshed, logged_out, revoked = ["200"], ["200", "401"], ["200", "401"]
-        reset = ["204", "204", "200"]
-        assert ["201", "200", "401", *refreshed, *logged_out, *revoked, *reset] == statuses
-        assert statuses == [
-            status
-            for comment in re.findall(r"^# \d+\. (.*)$", said, re.MULTILINE)
-            for status in re.findall(r"\b\d{3}\b", comment)
-        ]
-        challenges = re.findall(r"(?i)^www-authenticate: (.*?)\r?$", shell.stdout, re.MULTILINE)
-        assert 'Bearer realm="example"' == challenges[0]
-        assert 'error="invalid_token"' in challenges[1]
-        mail = [process.stdout.readline() for _ in range(2)]
-        assert ["verify_email", "reset_password"] == [
-            re.fullmatch(r"MAIL to ada-\w{6}@example\.com, (\w+): \S{43}\n", line)[1]
-            for line in mail
-        ]
-        process.send_signal(signal.SIGINT)
-        assert 0 == process.wait(30)
-        assert not any(runs(pid) for pid in pids(said))
+    process, said = demo
+    lines = lines_to_paste(said)
+    assert 9 == len(lines)
+    shown, statuses = paste(lines)
+    refreshed, logged_out, revoked = ["200"], ["200", "401"], ["200", "401"]
+    reset = ["204", "204", "200"]
+    assert ["201", "200", "401", *refreshed, *logged_out, *revoked, *reset] == statuses
+    assert statuses == [
+        status
+        for comment in re.findall(r"^# \d+\. (.*)$", said, re.MULTILINE)
+        for status in re.findall(r"\b\d{3}\b", comment)
+    ]
+    challenges = re.findall(r"(?i)^www-authenticate: (.*?)\r?$", shown, re.MULTILINE)
+    assert 'Bearer realm="example"' == challenges[0]
+    assert 'error="invalid_token"' in challenges[1]
+    name = pasted_name(lines)
+    mail = []
+    while len(mail) < 2:
+        line = process.stdout.readline()
+        if not line.startswith("MAIL to eva-"):
+            mail.append(line)
+    assert ["verify_email", "reset_password"] == [
+        re.fullmatch(rf"MAIL to {name}@example\.com, (\w+): \S{{43}}\n", line)[1] for line in mail
+    ]
 
 
-def test_the_administrator_it_names_can_log_in(folder):
+def pasted_name(lines):
+    """Return the name that the lines register."""
+    return re.search(r'"username": "(ada-\w{6})"', lines[0])[1]
+
+
+def test_the_administrator_it_names_can_log_in(demo):
     """With the role that opens /api/admin, which is closed to who registered."""
-    with running(folder) as (_, said):
-        name, password = re.search(r"Sign in as (\S+) .* with the password (\S+)\.", said).groups()
-        lines = lines_to_paste(said)
-        admin = lines[2].replace("/api/profile", "/api/admin")
-        theirs = re.sub(r'"username": "[^"]*", "password": "[^"]*"', "%s", lines[1])
-        log_in = theirs % f'"username": "{name}", "password": "{password}"'
-        script = "\n".join([lines[0], lines[1], admin, log_in, admin])
-        shell = subprocess.run(
-            ["bash"], input=script, capture_output=True, text=True, check=True, timeout=40
-        )
-        statuses = re.findall(r"^HTTP/1\.1 (\d+)", shell.stdout, re.MULTILINE)
-        assert ["201", "403", "200"] == statuses
+    said = demo[1]
+    name, password = re.search(r"Sign in as (\S+) .* with the password (\S+)\.", said).groups()
+    lines = lines_to_paste(said)
+    # Somebody else than who is registered by pasting the lines as they are.
+    newcomer = pasted_name(lines).replace("ada-", "eva-")
+    lines = [line.replace(pasted_name(lines), newcomer) for line in lines]
+    admin = lines[2].replace("/api/profile", "/api/admin")
+    theirs = re.sub(r'"username": "[^"]*", "password": "[^"]*"', "%s", lines[1])
+    log_in = theirs % f'"username": "{name}", "password": "{password}"'
+    _, statuses = paste([lines[0], lines[1], admin, log_in, admin])
+    assert ["201", "403", "200"] == statuses
 
 
-def test_it_says_where_to_click(folder):
+def test_it_says_where_to_click(demo):
     """Each page it names is there, and answers as a page."""
-    with running(folder) as (_, said):
-        named = re.findall(r"^  (http://127\.0\.0\.1:\d+(/\S*))  ", said, re.MULTILINE)
-        assert ["/", "/", "/admin/"] == [path for _, path in named]
-        for url, _ in named:
-            answer = requests.get(url, timeout=10)
-            assert (200, "text/html; charset=utf-8") == (
-                answer.status_code,
-                answer.headers["Content-Type"],
-            )
-            assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
+    named = re.findall(r"^  (http://127\.0\.0\.1:\d+(/\S*))  ", demo[1], re.MULTILINE)
+    assert ["/", "/", "/admin/"] == [path for _, path in named]
+    for url, _ in named:
+        answer = requests.get(url, timeout=10)
+        assert (200, "text/html; charset=utf-8") == (
+            answer.status_code,
+            answer.headers["Content-Type"],
+        )
+        assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
 
 
 def test_other_ports_are_used_when_some_are_taken(folder):
@@ -245,11 +272,17 @@ def test_other_ports_are_used_when_some_are_taken(folder):
 
 def test_killed_it_leaves_nothing_running_and_starts_again(folder):
     """Kill -9 of the demo alone: all three end, and the next run finds its files."""
-    with running(folder) as (process, said):
+    with running(folder, unmeasured()) as (process, said):
         process.kill()
         wait_until_none_runs(*pids(said))
-    done = check(folder)
-    assert 0 == done.returncode, done.stdout + done.stderr
+    store = (folder / "store.db").stat().st_ino
+    with running(folder, unmeasured()) as (process, said):
+        name, password = re.search(r"Sign in as (\S+) .* with the password (\S+)\.", said).groups()
+        url = f"http://127.0.0.1:{ports(said)[0]}/login"
+        answer = requests.post(url, json={"username": name, "password": password}, timeout=20)
+        assert 200 == answer.status_code
+    assert 0 == process.returncode
+    assert store == (folder / "store.db").stat().st_ino
 
 
 @pytest.mark.parametrize(
@@ -258,7 +291,7 @@ def test_killed_it_leaves_nothing_running_and_starts_again(folder):
 )
 def test_a_program_that_ends_ends_the_demo(folder, which, name):
     """It says which one, and with what words; the others are stopped."""
-    with running(folder) as (process, said):
+    with running(folder, None if which == 0 else unmeasured()) as (process, said):
         started = pids(said)
         os.kill(started.pop(which), signal.SIGKILL)
         _, err = process.communicate(timeout=30)

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,37 +24,50 @@ def blocks(page, language):
     return [block for _, block in found]
 
 
-@pytest.fixture
-def environment(monkeypatch):
-    monkeypatch.delenv("TOKENWARD_CONFIG", raising=False)
-    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+@pytest.fixture(scope="module", autouse=True)
+def _environment():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TOKENWARD_CONFIG", raising=False)
+        patch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+        yield
+
+
+def run(script, folder):
+    """Run a script in a folder; the first line that fails is the last."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input=script,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 @pytest.fixture
-def bash(tmp_path, environment):
-    """Run a script in a folder of its own; the first line that fails is the last."""
+def bash(tmp_path):
+    """Run a script in a folder of the test's own."""
 
     def bash(script, folder=tmp_path):
-        return subprocess.run(
-            ["bash", "-euo", "pipefail"],
-            input=script,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return run(script, folder)
 
     return bash
 
 
-@pytest.fixture
-def auth(bash, tmp_path):
-    """The folder of a service that was set up as production.md says."""
-    begin = blocks("production.md", "sh")[0]
-    done = bash(begin)
+@pytest.fixture(scope="module")
+def set_up(tmp_path_factory):
+    """The folder of a service that was set up as production.md says; nobody changes it."""
+    folder = tmp_path_factory.mktemp("production")
+    done = run(blocks("production.md", "sh")[0], folder)
     assert 0 == done.returncode, done.stdout + done.stderr
-    return tmp_path / "auth"
+    return folder / "auth"
+
+
+@pytest.fixture
+def auth(set_up, tmp_path):
+    """A copy of that folder: nothing in it knows where it is."""
+    return shutil.copytree(set_up, tmp_path / "auth")
 
 
 def test_a_service_is_set_up(auth, bash):
@@ -93,6 +108,7 @@ def served(line, auth, says):
         while found is None:
             assert server.poll() is None, log.read_text("utf-8")
             found = re.search(says, log.read_text("utf-8"))
+            time.sleep(0.02)
         yield found[1]
     finally:
         server.terminate()
@@ -142,15 +158,16 @@ def test_a_mongodb_is_copied_into_a_file(mongo, bash, tmp_path):
         '[service]\nissuer = "https://auth.example"\naudience = "a"\n'
         'store = { env = "STORE_URL" }\n'
     )
-    set_up = f"export STORE_URL='{url}'\ntokenward store init --config tokenward.toml\n"
-    done = bash(set_up + line.removeprefix("$ "))
+    begin = f"export STORE_URL='{url}'\n"
+    made = f"{begin}tokenward store init --config tokenward.toml\n"
+    done = bash(made + line.removeprefix("$ "))
     assert 0 == done.returncode, done.stderr
     assert everything(url) == everything(f"sqlite:///{tmp_path}/backup.db")
-    done = bash(f"{set_up}tokenward store backup x.db --config tokenward.toml")
+    done = bash(f"{begin}tokenward store backup x.db --config tokenward.toml")
     assert 2 == done.returncode
     assert "mongodump" in done.stderr
     assert not (tmp_path / "x.db").exists()
-    done = bash(f"{set_up}tokenward doctor --config tokenward.toml")
+    done = bash(f"{begin}tokenward doctor --config tokenward.toml")
     assert 0 == done.returncode
     assert re.search(r"^ok +service\.store: opens, with every index", done.stdout, re.MULTILINE)
     assert re.search(
@@ -158,8 +175,9 @@ def test_a_mongodb_is_copied_into_a_file(mongo, bash, tmp_path):
     )
 
 
-def test_a_mongodb_that_is_down_is_an_outage_to_the_doctor(bash, tmp_path):
+def test_a_mongodb_that_is_down_is_an_outage_to_the_doctor(bash, tmp_path, impatient):
     """Exit 3; the password in the URL is not shown."""
+    impatient(1)
     (tmp_path / "tokenward.toml").write_text(
         '[service]\nissuer = "https://auth.example"\naudience = "a"\n'
         'store = "mongodb://root:LEAK@127.0.0.1:1/tokenward"\n'

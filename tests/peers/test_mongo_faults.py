@@ -602,8 +602,9 @@ serve(service_app(), listen="127.0.0.1:" + sys.argv[1])
 """
 
 
-def test_a_service_that_starts_before_its_mongodb_serves_when_it_is_there(tmp_path):
+def test_a_service_that_starts_before_its_mongodb_serves_when_it_is_there(tmp_path, impatient):
     """Both `tokenward serve` and `service_app` start, answer 503, and recover (RULES 50)."""
+    impatient(1)
     with MongoServer(tmp_path) as server:
         site = Site(tmp_path, server.url("auth"))
         server.kill()

@@ -4,13 +4,13 @@ What it sends is made from /openapi.json, both what that allows and what it does
 of its phases; the same in every run.
 """
 
-import os
 import subprocess
 import sys
 
 import pytest
 import requests
 from relying.running import PATIENCE, SCRIPTS, Service
+from unmeasured import unmeasured
 
 PASSWORD = "correct horse battery"
 SECRET = "51c0-lantern-harbour-9ab2"
@@ -122,6 +122,6 @@ def test_schemathesis_finds_nothing(url, tmp_path):
         text=True,
         check=False,
         timeout=5 * PATIENCE,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": str(SCRIPTS / "links.py")},
+        env={**unmeasured(), "SCHEMATHESIS_HOOKS": str(SCRIPTS / "links.py")},
     )
     assert 0 == done.returncode, done.stdout + done.stderr

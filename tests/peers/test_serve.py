@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -17,6 +18,8 @@ import pytest
 import requests
 
 from tokenward.cli.serve import Server, listen
+from tokenward.config import Settings
+from tokenward.config.build import initialize_store
 
 PASSWORD = "correct horse battery"
 SECRET = "9f8a-77e1-quartz-lantern"
@@ -40,8 +43,7 @@ def config(tmp_path):
     """The configuration of a store that was made."""
     path = tmp_path / "tokenward.toml"
     path.write_text(CONFIG.format(folder=tmp_path), "utf-8")
-    command = [sys.executable, "-m", "tokenward", "store", "init", "--config", path]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    initialize_store(Settings.from_file(str(path)))
     return path
 
 
@@ -56,6 +58,7 @@ def process(log, *command, ready=rb"(http://127\.0\.0\.1:\d+)", **options):
         while found is None:
             assert server.poll() is None, log.read_text("utf-8")
             found = re.search(ready, log.read_bytes())
+            time.sleep(0.02)
         yield server, found[1].decode()
     finally:
         server.kill()
@@ -176,10 +179,13 @@ class TestServe:
             assert 201 == register(url, "alice")
             while not (tmp_path / "begun").exists():
                 assert server.poll() is None
+                time.sleep(0.02)
             server.send_signal(signal.SIGTERM)
             with suppress(requests.ConnectionError):
                 while True:
                     requests.get(f"{url}/health/live", timeout=20)
+                    # While somebody asks again and again, the server goes on for ten seconds.
+                    time.sleep(1)
             assert not (tmp_path / "delivered").exists()
             assert server.poll() is None
             (tmp_path / "go").touch()

@@ -85,8 +85,9 @@ def test_the_service_is_killed_under_load(tmp_path, request, rng, kind):
 
 
 @pytest.mark.peer
-def test_the_store_is_killed_under_load(tmp_path, rng):
+def test_the_store_is_killed_under_load(tmp_path, rng, impatient):
     """Once it is back at once, and once only after the service has said that it is not there."""
+    impatient(2)
     with (
         MongoServer(tmp_path) as server,
         busy(tmp_path, server.url("tokenward")) as (_, process, load),
@@ -144,8 +145,9 @@ def replica(tmp_path_factory):
 
 
 @pytest.mark.peer
-def test_connections_to_the_store_are_cut_under_load(tmp_path, replica, rng):
+def test_connections_to_the_store_are_cut_under_load(tmp_path, replica, rng, impatient):
     """Before a request, after it and in the middle of the answer; then no connection holds."""
+    impatient(2)
     with (
         TCPProxy(replica.port) as proxy,
         busy(tmp_path, replica.new_url(port=proxy.port)) as (_, _process, load),

@@ -1,12 +1,12 @@
 """Epoch seconds end to end: the suites that tell the time, far away from UTC (RULES 52)."""
 
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from unmeasured import unmeasured
 
 from tokenward.config import Settings, build_service
 from tokenward.keys import KeyRing
@@ -90,7 +90,7 @@ def test_the_suites_that_tell_the_time():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "not peer", *NO_CACHE, *TELL_THE_TIME],
         cwd=ROOT,
-        env=os.environ | {"TZ": FAR_FROM_UTC},
+        env=unmeasured() | {"TZ": FAR_FROM_UTC},
         capture_output=True,
         text=True,
         check=False,
