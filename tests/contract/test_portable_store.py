@@ -386,6 +386,62 @@ def test_a_token_of_another_family_stores_nothing(store):
     assert store.records("families")[0] == [family_record("a", used="1")]
 
 
+@pytest.mark.parametrize(
+    "clashing",
+    [
+        [family_record("b", used="2", current="a 1")],
+        [family_record("b") | {"used": [digest("a 1").hex()]}],
+        [family_record("b") | {"used": [digest("a").hex()]}],
+        # What the one lets go, those after it may have, and not those before it.
+        [family_record("b") | {"used": [digest("a 1").hex()]}, family_record("a")],
+        [family_record("b", current="a"), family_record("a", current="later")],
+        [family_record("b", current="x"), family_record("c", current="x")],
+        [family_record(name) | {"used": [digest("x").hex()]} for name in "bc"],
+        [family_record("b", current="x"), family_record("c") | {"used": [digest("x").hex()]}],
+        [
+            family_record("b") | {"used": [digest("x").hex()]},
+            family_record("c", current="x"),
+            family_record("b"),
+        ],
+        [family_record("b", used="11")],
+    ],
+    ids=[
+        "current-used",
+        "used-used",
+        "used-current",
+        "before-used-is-free",
+        "before-current-is-free",
+        "one-page-current",
+        "one-page-used",
+        "one-page-both",
+        "one-page-before-it-is-free",
+        "its-own-twice",
+    ],
+)
+def test_a_token_belongs_to_one_family(store, clashing):
+    """Whether it is used or current there; then nothing of the page is stored."""
+    store.put("families", [family_record("a", used="1")])
+    with pytest.raises(InvalidRequest):
+        store.put("families", [family_record("d"), *clashing])
+    assert store.records("families")[0] == [family_record("a", used="1")]
+
+
+def test_a_token_that_goes_is_free_in_the_same_page(repositories):
+    """Of two families in one page, the second may have what the first lets go."""
+    store, tokens = repositories.store, repositories.tokens
+    store.put("families", [family_record("a", used="1")])
+    page = [
+        family_record("a", current="later"),
+        family_record("b", current="a 1") | {"used": [digest("a").hex()]},
+        family_record("b"),
+        family_record("c", current="a 1"),
+    ]
+    store.put("families", page)
+    assert store.records("families")[0] == [page[0], *page[2:]]
+    assert [tokens.find_family(digest(name))[0].id for name in ("later", "b", "a 1")] == [*"abc"]
+    assert tokens.find_family(digest("a")) is None
+
+
 def test_users_without_an_address_do_not_clash(store):
     """No address is not an address."""
     nameless = [user_record(name, email=None, email_key=None) for name in "ab"]

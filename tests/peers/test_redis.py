@@ -21,7 +21,7 @@ from tokenward.client_auth import ClientSecretBasic
 from tokenward.errors import AuthServiceUnavailable, InvalidToken
 from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
 from tokenward.redis_cache import RedisRevocationBus, RedisSharedCache, listener
-from tokenward.redis_cache.server import Server
+from tokenward.redis_cache.server import Server, packed
 from tokenward.shared_cache import MAX_VALUE_BYTES, careful
 from tokenward.testing import FakeAuthorizationServer
 
@@ -696,6 +696,76 @@ def test_a_connection_that_is_reset_was_lost(odd, closing):
         cache.get_many([b"a"])
 
     assert "it answers" not in caught.value.hint
+
+
+def _says_more(connection, commands, *, after):
+    # One reply too many comes with the answer to the first command that ``after`` is in.
+    while received := connection.recv(65_536):
+        commands.append(received)
+        number = len(commands)
+        is_first = [after in command for command in commands] == [False] * (number - 1) + [True]
+        text = b"+OK\r\n" if b"SET\r\n" in received else b"$2\r\n%02d\r\n" % number
+        connection.sendall(text + b"$5\r\nSTALE\r\n" * is_first)
+
+
+@pytest.mark.parametrize("after", [b"\r\nSET\r\n", b"GETRANGE"])
+def test_a_reply_too_many_answers_nothing_later(odd, closing, after):
+    """Whatever reads it: the connection that it came over is used no more."""
+    commands = []
+    url = odd(lambda connection, _stop: _says_more(connection, commands, after=after))
+    cache = closing(RedisSharedCache(url, secrets=SECRETS, timeout=PATIENCE))
+    cache.get_many([b"a"])
+    cache.set(b"a", b"b", ttl=60)
+
+    assert 2 == len(commands)
+    assert [b"%02d" % (len(commands) + 1)] == cache.get_many([b"a"])
+    assert [b"%02d" % (len(commands) + 1)] == cache.get_many([b"a"])
+
+
+def test_a_refusal_is_not_hidden_by_a_reply_too_many(odd, closing):
+    """An OK that answers nothing is not taken for what a command did."""
+    answers = [b"$1\r\na\r\n+OK\r\n", b"-OOM command not allowed\r\n"]
+
+    def behave(connection, _stop):
+        while connection.recv(65_536):
+            connection.sendall(answers.pop(0))
+
+    cache = closing(RedisSharedCache(odd(behave), secrets=SECRETS, timeout=PATIENCE))
+
+    assert [b"a"] == cache.get_many([b"a"])
+    with pytest.raises(AuthServiceUnavailable, match="shared_cache") as caught:
+        cache.set(b"a", b"b", ttl=60)
+    assert "its memory is full" in caught.value.hint
+
+
+def test_replies_are_read_in_their_order(odd):
+    """What came with an earlier one is before what comes now; who listens to a channel needs it."""
+    answers = [b"+OK\r\n$1\r\na\r\n", b"$1\r\nb\r\n", b"$1\r\nc\r\n"]
+
+    def behave(connection, _stop):
+        while connection.recv(65_536):
+            connection.sendall(answers.pop(0))
+
+    server = Server(odd(behave), timeout=PATIENCE, pool_size=1)
+    with contextlib.closing(server.connect()) as connection:
+        read = [connection.exchange(packed(b"PING"), 1, time.monotonic() + 5) for _ in range(3)]
+
+    assert [[b"OK"], [b"a"], [b"b"]] == read
+
+
+def test_a_reply_too_many_while_signing_in_is_an_outage(odd, closing):
+    """What comes next would be taken for an answer."""
+
+    def behave(connection, _stop):
+        while connection.recv(65_536):
+            connection.sendall(b"+OK\r\n$5\r\nSTALE\r\n")
+
+    url = odd(behave).replace("//", "//:password@")
+    cache = closing(RedisSharedCache(url, secrets=SECRETS, timeout=PATIENCE))
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        cache.get_many([b"a"])
+
+    assert "it says more than it was asked" in caught.value.hint
 
 
 @pytest.mark.parametrize("at", [1, 6, 8, 12, 15])

@@ -2,18 +2,21 @@
 
 import pickle
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+from authority import Authority
 
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.redis_cache import RedisRevocationBus, RedisSharedCache
 from tokenward.redis_cache.address import read
 from tokenward.redis_cache.connection import _bulk_strings
 from tokenward.redis_cache.server import Server
-from tokenward.redis_cache.sockets import MAX_BYTES, Bounded
+from tokenward.redis_cache.sockets import MAX_BYTES, Bounded, BoundedTLS
 
 SECRETS = ["kq3V-new-8fJ2_0pTzXw7Lm"]
 BOTH = [RedisSharedCache, RedisRevocationBus]
@@ -281,3 +284,55 @@ def test_what_is_given_back_is_read_first():
         assert (2, b"ab") == (bounded.recv_into(buffer), bytes(buffer))
         assert [b"cd", b"ef"] == [bounded.recv(9), bounded.recv(9)]
         assert MAX_BYTES - 6 == bounded.left
+
+
+def test_nothing_is_asked_about_no_keys():
+    """Not even whether there is a Redis."""
+    assert [] == RedisSharedCache(NOWHERE, secrets=SECRETS).get_many([])
+
+
+def test_what_was_given_back_is_input_until_it_is_read():
+    """The kernel knows nothing of it."""
+    one, other = socket.socketpair()
+    with one, Bounded(fileno=other.detach()) as bounded:
+        bounded.allow(time.monotonic() + 5)
+        found = [bounded.has_input()]
+        bounded.give_back(b"ab")
+        found.append(bounded.has_input())
+        bounded.recv(1)
+        found.append(bounded.has_input())
+        bounded.recv(1)
+
+        assert [False, True, True, False] == [*found, bounded.has_input()]
+
+
+def test_what_tls_has_decrypted_is_input_until_it_is_read(tmp_path):
+    """The kernel knows nothing of that either."""
+    authority = Authority(tmp_path)
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(*authority.issue("localhost"))
+    # Tickets are no data, but input.
+    theirs.num_tickets = 0
+    ours = ssl.create_default_context(cafile=authority.path)
+    ours.sslsocket_class = BoundedTLS
+    one, other = socket.socketpair()
+
+    def answer():
+        with theirs.wrap_socket(one, server_side=True) as secured:
+            secured.sendall(b"ab")
+            secured.recv(1)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with ours.wrap_socket(
+        Bounded(fileno=other.detach()), server_hostname="localhost", do_handshake_on_connect=False
+    ) as bounded:
+        bounded.allow(time.monotonic() + 5)
+        bounded.do_handshake()
+        bounded.recv(1)
+        before = bounded.has_input()
+        bounded.recv(1)
+
+        assert (True, False) == (before, bounded.has_input())
+        bounded.sendall(b"c")
+        thread.join()

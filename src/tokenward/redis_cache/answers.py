@@ -64,6 +64,8 @@ class RedisSharedCache:
         Raises:
             AuthServiceUnavailable: Redis cannot say (``shared_cache``).
         """
+        if not keys:
+            return []
         # Not MGET, which would bring along whatever size somebody has put there.
         names = [self._prefix + key for key in keys]
         commands = b"".join([_GETRANGE % (len(name), name) for name in names])

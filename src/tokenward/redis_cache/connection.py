@@ -21,7 +21,7 @@ class Connection:
     """A connection to a Redis, for one thread at a time; connected when it is made.
 
     One that broke is closed, and never opened again. What its methods raise is redis-py's, or an
-    `OSError`.
+    `OSError`, also where the server says more than it was asked while we sign in.
 
     Args:
         address: Where the Redis is.
@@ -29,6 +29,8 @@ class Connection:
 
     Attributes:
         used_at: When it was last used, on the same scale.
+        has_unread: Whether more came than was asked for: what is read next may answer something
+            else.
     """
 
     def __init__(self, address: Address, deadline: float) -> None:
@@ -49,21 +51,30 @@ class Connection:
         self._redis.opened = partial(connected, address, deadline)
         self._redis.connect()
         self._socket: Bounded = self._redis.bounded
+        self.has_unread = self._holds_more()
+        # In the kernel it is the end, or a refusal, which whoever reads next is told of.
+        if self.has_unread and not self._socket.has_input():
+            self.close()
+            raise ConnectionError("it says more than it was asked")
 
     def exchange(self, commands: bytes, replies: int, deadline: float) -> list[Any]:
         """Send packed commands, and return so many replies; a refusal is an exception in it."""
         self._socket.allow(deadline)
         self._redis.send_packed_command([commands])
-        try:
-            received = self._socket.recv(_CHUNK_BYTES)
-        except OSError:
-            received = b""  # as redis-py will find too, and say in its own words
-        values = _bulk_strings(received, replies)
-        if values is not None:
-            return values
-        # Anything else is redis-py's to read, from the beginning.
-        self._socket.give_back(received)
-        return [self._reply() for _ in range(replies)]
+        # What redis-py holds already comes before what the socket has.
+        if not self.has_unread:
+            try:
+                received = self._socket.recv(_CHUNK_BYTES)
+            except OSError:
+                received = b""  # as redis-py will find too, and say in its own words
+            values = _bulk_strings(received, replies)
+            if values is not None:
+                return values
+            # Anything else is redis-py's to read, from the beginning.
+            self._socket.give_back(received)
+        read = [self._reply() for _ in range(replies)]
+        self.has_unread = self._holds_more()
+        return read
 
     def send(self, command: bytes, *, within: float) -> None:
         """Send a packed command, of which the reply will be read later."""
@@ -91,6 +102,11 @@ class Connection:
     def close(self) -> None:
         """Close it; in a forked child, without the parent noticing."""
         self._redis.disconnect()
+
+    def _holds_more(self) -> bool:
+        # Past its deadline the socket gives nothing: then redis-py looks into its own buffer only.
+        self._socket.allow(0.0)
+        return self._socket.has_input() or bool(self._redis.can_read(timeout=0))
 
     def _reply(self) -> Any:
         try:

@@ -124,8 +124,11 @@ class Server:
             received = connection.exchange(commands, replies, deadline)
             refusal = next(filter(_is_refusal, received), None)
             if refusal is None:
-                connection.used_at = deadline - self.timeout
-                idle.append(connection)
+                if connection.has_unread:
+                    connection.close()
+                else:
+                    connection.used_at = deadline - self.timeout
+                    idle.append(connection)
                 return received
             connection.close()
             failure = self.explained(refusal)

@@ -43,7 +43,9 @@ class Bounded(socket.socket):
         self._given_back = received
 
     def has_input(self) -> bool:
-        """Tell whether something came, or the end, though nothing was asked."""
+        """Tell whether something came, or the end, or what was given back is not read yet."""
+        if self._given_back:
+            return True
         if self._watch_input is None:
             self._watch_input = select.poll()
             self._watch_input.register(self, select.POLLIN)
@@ -107,6 +109,10 @@ class BoundedTLS(Bounded, ssl.SSLSocket):
         """See `Bounded.connect`."""
         self._limit_wait()
         super().do_handshake(*args)
+
+    def has_input(self) -> bool:
+        """See `Bounded.has_input`; what is decrypted already is in the kernel no more."""
+        return self.pending() > 0 or super().has_input()
 
 
 def connected(address: Address, deadline: float) -> Bounded:

@@ -236,4 +236,6 @@ def kept_family(record: Record) -> KeptFamily:
     )
     check_family(family)
     used = tuple(map(digest_of, record["used"]))
+    if len(set(used)) < len(used):
+        raise InvalidRequest({"records": "must hold a digest among the used ones once"})
     return KeptFamily(family, digest_of(record["current"]), used)

@@ -118,6 +118,36 @@ def test_a_record_that_another_process_puts_meanwhile_is_replaced(mongo):
     assert (1, ["alice", "bob"]) == (faster.done, names)
 
 
+class Sought(monitoring.CommandListener):
+    """How many ids each query holds."""
+
+    def __init__(self):
+        self.ids = []
+
+    def started(self, event):
+        if event.command_name == "find" and "$in" in event.command["filter"].get("_id", {}):
+            self.ids.append(len(event.command["filter"]["_id"]["$in"]))
+
+    def succeeded(self, event):
+        pass
+
+    failed = succeeded
+
+
+@pytest.mark.peer
+def test_thousands_of_records_are_sought_a_thousand_at_a_time(mongo):
+    """All in one query might be longer than a command may be; the last of them is found too."""
+    name = mongo.new_url().rpartition("/")[2].partition("?")[0]
+    sought = Sought()
+    records = [{"id": f"{n:04}", "expires_at": 4_000_000_000} for n in range(2_001)]
+    with mongo.client(event_listeners=[sought]) as client:
+        store = MongoStore(client, database=name)
+        store.put("used_once", records)
+        sought.ids.clear()
+        store.put("used_once", records)
+        assert ([1_000, 1_000, 1], 2_001) == (sought.ids, store.tally("used_once"))
+
+
 class Refusing(PortableMongo):
     """A server without transactions that finds a record there, so many times."""
 

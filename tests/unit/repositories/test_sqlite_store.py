@@ -7,6 +7,7 @@ import resource
 import shutil
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -365,7 +366,7 @@ def test_what_carries_thousands_of_rows_waits_for_the_disk_too(path):
 
     with contextlib.closing(SQLiteStore(path)) as store:
         with store.carrying() as raw:
-            assert settings(raw) == [2, 1, -65_536, 20_000]
+            assert settings(raw) == [2, 1, -65_536, 4_000]
         with store.writing() as raw:
             assert settings(raw) == [2, 1, -2_000, 1_000]
         with store.writing(durable=False) as raw:
@@ -379,3 +380,102 @@ def test_what_is_carried_comes_whole_or_not_at_all(path):
         with pytest.raises(AuthServiceUnavailable), store.carrying() as raw:
             raw.executemany(sql, [("a",), ("b", "one too many")])
         assert store.tally("used_once") == 0
+
+
+def carry(store, number=0, rows=3_000) -> None:
+    """Put rows that leave pages in the write-ahead log."""
+    store.put(
+        "used_once", [{"id": f"{number} {n} {'x' * 200}", "expires_at": 1} for n in range(rows)]
+    )
+
+
+def log_bytes(path) -> int:
+    """Return how long the write-ahead log is."""
+    return path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def test_what_was_carried_is_laid_over_the_file_by_the_next_call(path):
+    """The log is empty again, each time."""
+    with contextlib.closing(SQLiteStore(path)) as store:
+        store.ping()
+        carry(store)
+        assert log_bytes(path) > 0
+        store.ping()
+        assert log_bytes(path) == 0
+        carry(store, 1)
+        assert log_bytes(path) > 0
+        assert store.tally("used_once") == 6_000
+        assert log_bytes(path) == 0
+
+
+def test_nobody_who_reads_is_disturbed_by_what_was_carried(path):
+    """The log stays as it is; what is read is of one moment; and nobody waits for it."""
+    with contextlib.closing(SQLiteStore(path, busy_timeout=20)) as store:
+        carry(store)
+        reader = sqlite3.connect(path, isolation_level=None)
+        with contextlib.closing(reader):
+            reader.execute("BEGIN")
+            count = "SELECT count(*) FROM used_once"
+            assert reader.execute(count).fetchone() == (3_000,)
+            carry(store, 1)
+            started = time.monotonic()
+            store.ping()
+            assert time.monotonic() - started < 10
+            assert log_bytes(path) > 0
+            assert reader.execute(count).fetchone() == (3_000,)
+        assert store.tally("used_once") == 6_000
+
+
+def test_the_memory_for_what_is_carried_is_free_after_the_commit(path):
+    """Also where the thread never does anything else with the store."""
+    done = []
+    with contextlib.closing(SQLiteStore(path)) as store:
+        with store.carrying() as raw:
+            raw.set_trace_callback(done.append)
+        raw.set_trace_callback(None)
+    assert done == ["COMMIT", "PRAGMA shrink_memory"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_memory_for_what_is_carried_goes_with_the_next_call(path, refused):
+    """The connection that has it is closed, whatever became of what it carried."""
+    with contextlib.closing(SQLiteStore(path)) as store:
+        with contextlib.suppress(ZeroDivisionError), store.carrying() as raw:
+            assert 1 / (not refused)
+        raw.execute("SELECT 1")
+        store.ping()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            raw.execute("SELECT 1")
+
+
+def test_a_log_that_cannot_be_laid_over_the_file_fails_no_other_call(path, monkeypatch):
+    """What was carried is in the log, and is read from there."""
+
+    def fails(_connection):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with contextlib.closing(SQLiteStore(path)) as store:
+        carry(store)
+        monkeypatch.setattr("tokenward.repositories.sqlite._store.settle", fails)
+        assert store.tally("used_once") == 3_000
+
+
+def test_a_thread_that_carries_may_read_meanwhile(path):
+    """What was there before it began, and without waiting for itself."""
+    with contextlib.closing(SQLiteStore(path)) as store:
+        carry(store)
+        with store.carrying() as raw:
+            raw.execute("DELETE FROM used_once")
+            assert store.tally("used_once") == 3_000
+        assert store.tally("used_once") == 0
+
+
+def test_what_was_carried_is_laid_over_the_file_once(path, monkeypatch):
+    """Later calls have nothing to do with it."""
+    settled = []
+    with contextlib.closing(SQLiteStore(path)) as store:
+        carry(store)
+        monkeypatch.setattr("tokenward.repositories.sqlite._store.settle", settled.append)
+        store.ping()
+        store.ping()
+    assert len(settled) == 1

@@ -72,7 +72,8 @@ class Portable(Protocol):
         other had; so what was interrupted can be done again from its beginning.
 
         Raises:
-            InvalidRequest: What was given are no such records; nothing was stored.
+            InvalidRequest: What was given are no such records, or another family has one of the
+                tokens; nothing was stored.
             UserAlreadyExists: Another user has one of the names or addresses; nothing was stored.
             AuthServiceUnavailable: The store is busy or down.
         """

@@ -196,12 +196,22 @@ class MemoryTokenRepository(TokenRepository):
         """Store families as they are, each in the place of the one that has its id.
 
         Raises:
-            InvalidRequest: Another family has one of the digests.
+            InvalidRequest: Another family has one of the digests, there or before it among those
+                that are given; nothing was stored.
         """
+        # As it will be when those before are stored: whose each digest is, and what each has.
+        owners: dict[bytes, str | None] = {}
+        digests: dict[str, tuple[bytes, ...]] = {}
         for kept in given:
-            owners = {self._family_ids.get(digest) for digest in kept.digests}
-            if owners - {None, kept.family.id}:
-                raise taken("records")
+            id_ = kept.family.id
+            for digest in kept.digests:
+                if owners.get(digest, self._family_ids.get(digest)) not in (None, id_):
+                    raise taken("records")
+            known = self.kept_families.get(id_)
+            before = digests.get(id_, () if known is None else known.digests)
+            owners.update(dict.fromkeys(before))
+            owners.update(dict.fromkeys(kept.digests, id_))
+            digests[id_] = kept.digests
         for kept in given:
             known = self.kept_families.get(kept.family.id)
             if known is not None:

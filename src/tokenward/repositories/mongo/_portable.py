@@ -60,6 +60,7 @@ _COLLECTIONS: dict[Kind, str] = {
     "one_time_tokens": ONE_TIME_TOKENS,
     "used_once": USED_ONCE,
 }
+_IDS_AT_ONCE = 1_000
 _BY_POSITION = ("users", "families")
 
 
@@ -175,9 +176,12 @@ def _write(
     session: ClientSession | None,
 ) -> None:
     collection = database[_COLLECTIONS[kind]]
-    ids = one_of([record["id"] for record in records])
-    found = collection.find(ids, {"position": 1}, session=session)
-    known: dict[str, int] = {document["_id"]: document.get("position", 0) for document in found}
+    known: dict[str, int] = {}
+    # All in one filter might be more than a command may hold.
+    for start in range(0, len(records), _IDS_AT_ONCE):
+        ids = one_of([record["id"] for record in records[start : start + _IDS_AT_ONCE]])
+        found = collection.find(ids, {"position": 1}, session=session)
+        known |= {document["_id"]: document.get("position", 0) for document in found}
     # What is new is inserted: replacing it would have the server look for each, one by one.
     operations: list[InsertOne[Document] | ReplaceOne[Document]] = []
     for record, position in zip(records, positions, strict=True):

@@ -35,14 +35,14 @@ _SETTINGS = (
 # A commit is on the disk before it is acknowledged; or, where that is not asked for, before the
 # write-ahead log is laid over the file. Less would put the whole file at risk. Thousands of rows
 # in one commit touch as many pages of every index: those are not pushed out half-way, and are laid
-# over the file once for many commits.
+# over the file once for many commits, but not for so many that whoever commits next pays for it.
 _WRITING: dict[Writing, tuple[str, ...]] = {
     "durable": ("PRAGMA synchronous = FULL",),
     "quick": ("PRAGMA synchronous = NORMAL",),
     "bulk": (
         "PRAGMA synchronous = FULL",
         "PRAGMA cache_size = -65536",
-        "PRAGMA wal_autocheckpoint = 20000",
+        "PRAGMA wal_autocheckpoint = 4000",
     ),
 }
 
@@ -143,6 +143,19 @@ def connect(path: Path, busy_timeout: float, writing: Writing = "durable") -> sq
         connection.close()
         raise
     return connection
+
+
+def settle(connection: sqlite3.Connection) -> None:
+    """Lay the write-ahead log over the file, and empty it unless somebody uses it just now.
+
+    The connection waits for nobody any more: close it.
+
+    Raises:
+        sqlite3.Error: It cannot be done; what is in the log stays there.
+    """
+    # Nobody waits for the first, which is the work; the second is short, and needs it done.
+    for step in ("wal_checkpoint(PASSIVE)", "busy_timeout = 0", "wal_checkpoint(TRUNCATE)"):
+        connection.execute(f"PRAGMA {step}").fetchone()
 
 
 def check_copy(path: Path, source: Path) -> None:

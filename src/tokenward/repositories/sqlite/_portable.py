@@ -74,6 +74,9 @@ _PUT_FAMILY = """
 """
 _FORGET_USED = "DELETE FROM used_refresh_tokens WHERE family = ?"
 _PUT_USED = "INSERT INTO used_refresh_tokens (digest, family, rotation) VALUES (?, ?, ?)"
+_IS_THERE = "SELECT 1 FROM families WHERE id = ?"
+_USED_BY_ANOTHER = "SELECT 1 FROM used_refresh_tokens WHERE digest = ? AND family != ?"
+_CURRENT_OF_ANOTHER = "SELECT 1 FROM families WHERE current = ? AND id != ?"
 _PUT_ONE_TIME = """
     INSERT INTO one_time_tokens (digest, purpose, subject, expires_at) VALUES (?, ?, ?, ?)
     ON CONFLICT (digest) DO UPDATE SET purpose = excluded.purpose, subject = excluded.subject,
@@ -165,12 +168,25 @@ def _write(raw: sqlite3.Connection, kind: Kind, given: Sequence[Record]) -> None
 
 
 def _put_families(raw: sqlite3.Connection, given: Sequence[KeptFamily]) -> None:
+    ids = {kept.family.id for kept in given}
+    if len(ids) == len(given) and not any(raw.execute(_IS_THERE, (id_,)).fetchone() for id_ in ids):
+        _put_new_families(raw, given)
+        return
+    # One that is replaced lets go of tokens, which only those after it may have.
+    for kept in given:
+        raw.execute(_FORGET_USED, (kept.family.id,))
+        _put_new_families(raw, [kept])
+
+
+def _put_new_families(raw: sqlite3.Connection, given: Sequence[KeptFamily]) -> None:
     raw.executemany(_PUT_FAMILY, map(_family_row, given))
-    raw.executemany(_FORGET_USED, [(kept.family.id,) for kept in given])
-    # Of a family that was given twice, the later one stands.
-    used = {kept.family.id: kept.used for kept in given}
-    rows = [(digest, id_, n) for id_, all_ in used.items() for n, digest in enumerate(all_)]
-    raw.executemany(_PUT_USED, rows)
+    used = [(digest, kept.family.id, n) for kept in given for n, digest in enumerate(kept.used)]
+    raw.executemany(_PUT_USED, used)
+    # What one has used and another has now is in two tables, and no index refuses it.
+    asked = [(_USED_BY_ANOTHER, (kept.current, kept.family.id)) for kept in given]
+    asked += [(_CURRENT_OF_ANOTHER, (digest, id_)) for digest, id_, _ in used]
+    if any(raw.execute(sql, parameters).fetchone() for sql, parameters in asked):
+        raise Taken
 
 
 def _family_row(kept: KeptFamily) -> tuple[Any, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from tokenward.errors import AuthServiceUnavailable
 from tokenward.repositories.sqlite import _backup, _portable
 from tokenward.repositories.sqlite import _files as files
 from tokenward.repositories.sqlite._connections import Connection, forks
-from tokenward.repositories.sqlite._open import prepare
+from tokenward.repositories.sqlite._open import prepare, settle
 
 if TYPE_CHECKING:
     import os
@@ -101,9 +102,20 @@ class SQLiteStore:
 
     @contextmanager
     def carrying(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock as `writing` does, for thousands of rows: with memory for them."""
-        with self._connection("bulk") as raw, _transaction(raw, "BEGIN IMMEDIATE"):
-            yield raw
+        """Hold the write lock as `writing` does, for thousands of rows: with memory for them.
+
+        The memory is free again after the commit. What is left in the write-ahead log is laid over
+        the file when this thread next does something else with the store.
+        """
+        local = self._local
+        local.has_carried = False
+        try:
+            with self._connection("bulk") as raw:
+                with _transaction(raw, "BEGIN IMMEDIATE"):
+                    yield raw
+                raw.execute("PRAGMA shrink_memory")
+        finally:
+            local.has_carried = True
 
     def write(self, sql: str, *parameters: Any) -> int:
         """Execute one statement as `writing` would; return the number of rows it changed."""
@@ -168,6 +180,19 @@ class SQLiteStore:
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
     def _connection(self, writing: Writing = "durable") -> Connection:
+        if writing != "bulk" and getattr(self._local, "has_carried", False):
+            self._settle()
+        return self._own(writing)
+
+    def _settle(self) -> None:
+        self._local.has_carried = False
+        connection = self._own("bulk")
+        # It is for later calls' sake: whatever is wrong, the call at hand meets it too.
+        with suppress(AuthServiceUnavailable), connection as raw:
+            settle(raw)
+        connection.close()
+
+    def _own(self, writing: Writing) -> Connection:
         connection: Connection | None = getattr(self._local, writing, None)
         if connection is None:
             connection = Connection(self.path, self._file, self._busy_timeout, writing)
