@@ -1,7 +1,7 @@
 """Measure, print a table, keep the figures and draw them.
 
-``python -m benchmarks [NAME …]`` writes ``results.json``, ``results.md`` and the plots into
-``build/benchmarks``; what was not measured this time keeps the figures that it has there.
+``python -m benchmarks [NAME …]`` writes ``results.json``, ``figures.md``, ``results.md`` and the
+plots into ``build/benchmarks``; what was not measured this time keeps the figures it has there.
 """
 
 from __future__ import annotations

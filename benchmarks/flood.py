@@ -13,7 +13,7 @@ from benchmarks.parts import new_token
 
 TOPIC = "memory"
 WEIGHT = "a remembered token"
-GROWTH = "what the process gains once a cache of 10,000 entries would be full"
+GROWTH = "what the process gains once a bounded cache would be full"
 
 ENTRIES = 10_000
 """The bound of a cache that has one."""

@@ -20,7 +20,7 @@ from tokenward import (
     IntrospectionVerifier,
 )
 from tokenward.authenticator import authorization
-from tokenward.protocols import Request, Response
+from tokenward.protocols import Request, Response, TokenVerifier
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -113,7 +113,12 @@ def floor_of(header: str) -> Callable[[], object]:
 
 def canned_authenticator() -> Authenticator:
     """Return an authenticator of one bearer credential, verified by `canned_verifier`."""
-    return Authenticator(Credential(authorization(), canned_verifier(), ambient=False))
+    return authenticator_of(canned_verifier())
+
+
+def authenticator_of(verifier: TokenVerifier) -> Authenticator:
+    """Return an authenticator of one bearer credential, verified by this verifier."""
+    return Authenticator(Credential(authorization(), verifier, ambient=False))
 
 
 def bearer_call(app: WSGIApplication, path: str, token: str) -> Callable[[], object]:

@@ -69,5 +69,5 @@ SECTIONS = {benchmark.name: benchmark.section for benchmark in BENCHMARKS} | {SO
 
 
 def command(name: str) -> str:
-    """Return what measures a benchmark anew."""
-    return "python -m benchmarks.soak" if name == SOAK else f"python -m benchmarks {name}"
+    """Return what measures a benchmark anew, in a fresh clone too."""
+    return "make soak" if name == SOAK else f"make bench NAMES={name}"

@@ -1,9 +1,10 @@
 """An issuer's endpoints in a process of its own, so that its work is not measured as ours.
 
 ``python benchmarks/upstream.py`` prints its port and serves until its standard input closes.
-``POST /introspect?delay=SECONDS&status=STATUS`` answers with an active token. ``PUT PATH`` keeps a
-document, which ``GET PATH?delay=SECONDS`` answers with. ``GET /calls`` says how often either was
-asked so far.
+``POST /introspect?delay=SECONDS&status=STATUS`` answers with an active token, or with an inactive
+one after ``PUT /revoked`` with that token. ``PUT PATH`` with any other path keeps a document, which
+``GET PATH?delay=SECONDS`` answers with. ``GET /calls`` says how often a token was asked about, or a
+document fetched, so far.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class Upstream:
         self._ask("PUT", path, json.dumps(dict(document)))
         return f"http://127.0.0.1:{self.port}{path}?delay={delay}"
 
+    def revoke(self, token: str) -> None:
+        """Answer from now on that a token is not active."""
+        self._ask("PUT", _REVOKED, token)
+
     def calls(self) -> int:
         """Return how often a token was asked about, or a document fetched, so far."""
         return int(self._ask("GET", "/calls"))
@@ -64,6 +69,9 @@ class Upstream:
             return connection.getresponse().read()
         finally:
             connection.close()
+
+
+_REVOKED = "/revoked"
 
 
 @contextlib.contextmanager
@@ -85,6 +93,7 @@ class _Server:
     def __init__(self) -> None:
         self._calls = 0
         self._documents: dict[str, bytes] = {}
+        self._revoked: set[bytes] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
 
@@ -111,6 +120,9 @@ class _Server:
         if target == "/calls":
             return _response(200, str(self._calls).encode())
         path = target.partition("?")[0]
+        if method == "PUT" and path == _REVOKED:
+            self._revoked.add(body)
+            return _response(200, b"{}")
         if method == "PUT":
             self._documents[path] = body
             return _response(200, b"{}")
@@ -118,10 +130,14 @@ class _Server:
         status, delay = _behaviour(target)
         if delay:
             time.sleep(delay)
+        if self._revoked and (found := _token(body)) and found[1] in self._revoked:
+            return _response(status, _INACTIVE)
         return _response(status, self._documents.get(path, _BODY))
 
 
 _BODY = json.dumps(ANSWER).encode()
+_INACTIVE = b'{"active": false}'
+_token = re.compile(rb"(?:^|&)token=([^&]*)").search
 _length = re.compile(rb"content-length: *(\d+)", re.IGNORECASE).search
 
 

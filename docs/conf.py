@@ -20,12 +20,14 @@ autodoc_default_options = {
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"
 napoleon_attr_annotations = False
-# Signatures name types that have no page of their own; prose links to pages, never to classes.
-nitpick_ignore_regex = [("py:class", ".*")]
+# A name in a docstring leads to its place on the API page, if it has one.
+default_role = "py:obj"
+# Signatures and docstrings also name what has no page of its own.
+nitpick_ignore_regex = [("py:(class|obj)", ".*")]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 # A part of the page beside it.
-exclude_patterns = ["benchmarks/results.md"]
+exclude_patterns = ["benchmarks/figures.md"]
 
 html_theme = "furo"
 html_title = f"{project} {release}"

@@ -66,7 +66,7 @@ def lines(effort: Effort, *, peers: bool) -> list[Line]:
         candidates,
         threads=of_effort(effort, once=(1, 2), short=THREADS, full=THREADS),
         calls=of_effort(effort, once=320, short=64_000, full=192_000),
-        rounds=effort.rounds(11),
+        rounds=min(40, effort.rounds(11)),
     )
 
 

@@ -39,6 +39,9 @@ GRACE = 2.5
 The applications subscribe anew to a Redis that was away after 2 seconds at most.
 """
 
+_AWAITED = 2 * GRACE
+"""Seconds of calm after which whatever was revoked is asked about: a busy machine is slower."""
+
 _BRIEFLY = 1.5
 """Seconds after which a token of `BRIEF` has certainly ended."""
 
@@ -53,7 +56,8 @@ class Pace:
     """How long everything takes, in seconds.
 
     Attributes:
-        calm: Before each fault, and after the last; `GRACE` at least.
+        calm: Before each fault, and after the last; where a revocation is awaited meanwhile, twice
+            `GRACE` at least.
         away: For how long a server is away, or slow.
         slow: How long each answer takes then.
     """
@@ -114,7 +118,9 @@ class Drill:
         self._in_use = stack.sign_in(2)
         self._revoked: list[str] = []
         self._hits = [*tokens.hits, *good(stack, self._in_use, "hit")]
-        total = 2 * pace.calm + sum(pace.calm + pace.away + _STARTING for _ in self.faults)
+        longer = 2 * max(0.0, _AWAITED - pace.calm)  # after each of the two revocations
+        lasts = max(pace.away, pace.slow) + pace.calm + _STARTING
+        total = 2 * pace.calm + longer + len(self.faults) * lasts
         self._cold = tokens.cold(int(COLD * total))
         self._forged = tokens.bad(int(BAD * total))
         revoked = stack.sign_in(5)
@@ -152,7 +158,7 @@ class Drill:
                 start, before = time.monotonic(), self._stack.upstream_calls()
                 bring_about()
                 told.happenings.append(Happening(name, start, time.monotonic()))
-                time.sleep(self._pace.calm)
+                time.sleep(max(self._pace.calm, _AWAITED if self._revoked else 0.0))
                 told.asked[name] = (self._stack.upstream_calls() - before)["/introspect"]
                 # Whatever was revoked before the calm is refused from here on.
                 self._feed("ended", _must_be_refused(self._revoked, "revoked"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ TTL = 3_600.0
 TOPIC = "machine-load"
 PERCENTILES = {"p50": 0.50, "p99": 0.99, "p99.9": 0.999}
 
+COLD = 1_200
+"""New tokens for each application: so many that one in a thousand of them means something."""
+
 _LONG = {"access_token_lifetime": 7_200}
 _KINDS = {
     "plain": "plain view",
@@ -40,11 +44,9 @@ def measure(effort: Effort) -> Iterator[Finding]:
 
 def measured(folder: Path, effort: Effort) -> Iterator[Finding]:
     """Do the same, and leave every program's log in ``folder``."""
-    seconds = min(10.0, max(0.3, 4 * effort.scale))
-    cold = int(60 * seconds)
+    seconds, rounds, cold = amounts(effort)
     with stack(folder, ttl=TTL, service=_LONG) as machine:
         tokens = Tokens.of(machine)
-        rounds = min(5, effort.rounds(3))
         found = calm.measured(machine, tokens, seconds=seconds, rounds=rounds, cold=cold)
         yield from loads(found)
         yield from questions(found)
@@ -56,11 +58,17 @@ def measured(folder: Path, effort: Effort) -> Iterator[Finding]:
         yield from questions(found, when=", after the faults")
 
 
+def amounts(effort: Effort) -> tuple[float, int, int]:
+    """Return seconds for each kind of load, rounds, and new tokens a round."""
+    seconds, rounds = min(6.0, max(0.3, 4 * effort.scale)), min(4, effort.rounds(3))
+    return seconds, rounds, math.ceil(COLD / rounds) if effort.scale >= 1 else int(60 * seconds)
+
+
 def pace(effort: Effort) -> Pace:
     """Return how long the faults take: a server is away for 30 s in the full run."""
     if effort.scale < 1:
         return Pace(calm=GRACE, away=1.0, slow=0.5)
-    return Pace(calm=min(15.0, 5.0 * effort.scale), away=min(30.0, 6.0 * effort.scale), slow=3.0)
+    return Pace(calm=min(10.0, 5.0 * effort.scale), away=min(30.0, 6.0 * effort.scale), slow=3.0)
 
 
 def loads(found: Mapping[tuple[str, str], Sequence[Round]]) -> Iterator[Result]:
@@ -84,9 +92,18 @@ def loads(found: Mapping[tuple[str, str], Sequence[Round]]) -> Iterator[Result]:
             "Throughput",
         )
         for named, share in PERCENTILES.items():
+            row, case = f"{what}: {named}", f"Latency, {named}"
+            if not is_enough(len(answers), share):
+                why = f"too few answers: {len(answers):,}"
+                yield Result(row, None, "ms", None, "<=", why, by, TOPIC, None, case)
+                continue
             took = percentile([answer.seconds for answer in answers], share) * 1e3
-            row = f"{what}: {named}"
-            yield Result(row, took, "ms", None, "<=", detail, by, TOPIC, None, f"Latency, {named}")
+            yield Result(row, took, "ms", None, "<=", detail, by, TOPIC, None, case)
+
+
+def is_enough(answers: int, share: float) -> bool:
+    """Whether so many answers have a percentile: at least one of them is beyond it."""
+    return round(answers * (1 - share), 6) >= 1
 
 
 def questions(found: Mapping[tuple[str, str], Sequence[Round]], when: str = "") -> Iterator[Result]:

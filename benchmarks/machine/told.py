@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from benchmarks.machine.faults import Happening, Told
     from benchmarks.machine.load import Answer
 
+_IN_USE = "token in use, p99"
 STATUSES = ("200", "401", "503", "500 and others", "reset")
+
+_NAMED = 10
+"""Answers that are told one by one; of more there is the count."""
 
 _AFTERWARDS = GRACE
 """Seconds after a worker's end in which its connections may still turn out to be gone."""
@@ -56,17 +61,18 @@ def latency_over_time(told: Told, *, width: float) -> Timeline:
     """Return the p99 of tokens in use and of new ones."""
     kinds: dict[str, list[float]] = defaultdict(list)
     for part in _parts(told, width):
-        for kind, name in (("hit", "token in use, p99"), ("cold", "new token, slowest")):
+        for kind, name in (("hit", _IN_USE), ("cold", "new token, slowest")):
             took = [answer.seconds for answer in part if answer.kind == kind]
             # Where none was sent, all connections were waiting: what they waited for goes on.
             before = kinds[name][-1] if kinds[name] else 0.0
             kinds[name].append(percentile(took, 0.99) * 1e3 if took else before)
     length = len(next(iter(kinds.values()), []))
+    seconds = [number * width for number in range(length)]
     return Timeline(
         "machine-recovery",
-        "Tokens in use are answered as ever; new ones wait for whoever must be asked",
+        _latency_title(told, width, seconds, kinds[_IN_USE]),
         "milliseconds until the answer",
-        [number * width for number in range(length)],
+        seconds,
         dict(kinds),
         marks=marks(told),
         detail="Whatever the answer was; each counts when its request was sent. Three requests at "
@@ -76,39 +82,48 @@ def latency_over_time(told: Told, *, width: float) -> Timeline:
 
 def verdicts(told: Told) -> list[Result]:
     """Return what must not happen, and how often it did."""
-    judged = Counter(answer.verdict for answer in told.answers)
+    by_verdict: dict[str, list[Answer]] = defaultdict(list)
+    for answer in told.answers:
+        by_verdict[answer.verdict].append(answer)
     away = [one for one in told.happenings if one.name in {OUTAGE, SLOW, MONGO}]
     during = [
         answer
         for answer in told.answers
         if answer.kind == "hit" and any(one.start <= answer.start <= one.end for one in away)
     ]
-    resets = [answer for answer in told.answers if answer.verdict == "reset"]
+    missed = [answer for answer in during if answer.verdict != "right"]
+    resets = by_verdict["reset"]
     others = [answer for answer in resets if not _by_worker(told, answer)]
     among = f"of {len(told.answers):,} answers"
-    kinds = Counter(answer.status for answer in told.answers if answer.verdict == "failed")
-    failed = ", ".join(f"{count} of {code}" for code, count in sorted(kinds.items()))
     return [
         _none(
             "500s, or any answer that is none of 200, 401 and 503",
-            judged["failed"],
-            failed or among,
+            by_verdict["failed"],
+            told,
+            among,
         ),
-        _none("wrong admissions: bad, expired, revoked, somebody else's", judged["wrong"], among),
-        _none("good tokens refused", judged["refused"], among),
+        _none(
+            "wrong admissions: bad, expired, revoked, somebody else's",
+            by_verdict["wrong"],
+            told,
+            among,
+        ),
+        _none("good tokens refused", by_verdict["refused"], told, among),
         _none(
             "tokens in use not answered while the authorization server, or its store, was away",
-            sum(answer.verdict != "right" for answer in during),
+            missed,
+            told,
             f"of {len(during):,} answers",
         ),
         _none(
             "connections reset, but by the end of their worker",
-            len(others),
+            others,
+            told,
             f"by their worker's end: {len(resets) - len(others)}",
         ),
         Result(
             "under faults: 503 with Retry-After",
-            judged["unavailable"],
+            len(by_verdict["unavailable"]),
             "answers",
             None,
             detail=f"{among}; by status {dict(sorted(Counter(map(status, told.answers)).items()))}",
@@ -215,8 +230,39 @@ def _of(told: Told, name: str) -> Happening | None:
     return next((one for one in told.happenings if one.name == name), None)
 
 
-def _none(row: str, count: int, detail: str) -> Result:
-    return Result(f"under faults: {row}", count, "answers", 0, detail=detail)
+def _none(row: str, answers: Sequence[Answer], told: Told, among: str) -> Result:
+    detail = "; ".join([among, *_listed(told, answers)])
+    return Result(f"under faults: {row}", len(answers), "answers", 0, detail=detail)
+
+
+def _listed(told: Told, answers: Sequence[Answer]) -> list[str]:
+    """Return which answers these are, the first ones by one."""
+    first = sorted(answers)[:_NAMED]
+    said = [
+        f"{one.kind} of {one.stream} at {one.start - told.started:.1f} s: "
+        + (str(one.status) if one.status else "no answer")
+        for one in first
+    ]
+    more = len(answers) - len(first)
+    return [*said, f"and {more:,} more"] if more else said
+
+
+def _latency_title(
+    told: Told, width: float, seconds: Sequence[float], took: Sequence[float]
+) -> str:
+    """Return what tokens in use wait in a usual second, and in the worst one."""
+    quiet = [
+        value
+        for at, value in zip(seconds, took, strict=True)
+        if not any(one.start < at + width and at < one.end for one in marks(told))
+    ]
+    if not quiet:
+        return "Milliseconds until the answer: of tokens in use, and of new ones"
+    slowest = max(range(len(took)), key=took.__getitem__)
+    return (
+        f"Tokens in use, p99 of each {width:g} s: {statistics.median(quiet):,.3g} ms while nothing "
+        f"is broken, {took[slowest]:,.3g} ms at worst, {seconds[slowest]:.0f} s after the start"
+    )
 
 
 def _title(told: Told) -> str:

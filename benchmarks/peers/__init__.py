@@ -11,11 +11,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from typing import Any
 
-from benchmarks.findings import Result
+from benchmarks.findings import OURS, Result
 from benchmarks.harness import Taken, interleaved, micro
 from benchmarks.parts import TOKEN_CHARACTERS
 
@@ -35,6 +36,8 @@ class Peer:
         call: Calls its view.
         plain: Calls the same view without protection, in a project that protects nothing.
         tokenward: Calls the same view, protected by tokenward.
+        anew: What it verifies each time, and calls the view that tokenward protects so too, with
+            ``cache_entries=0``; ``None``: it verifies no signature.
         waits: Whether it does something over a network.
         case: What tokenward does beside it, and what both are compared with.
     """
@@ -45,6 +48,7 @@ class Peer:
     call: Call
     plain: Call
     tokenward: Call
+    anew: tuple[str, Call] | None = None
     waits: bool = False
     case: str = BARE
 
@@ -56,17 +60,21 @@ def run(peers: Iterable[Peer], rounds: int) -> None:
         peers: Each is timed as it is yielded.
         rounds: How often.
     """
-    told: set[tuple[str, str]] = set()
+    told: set[tuple[str, str, str]] = set()
     for peer in peers:
         print(f"      {peer.package}: {peer.does} ...", file=sys.stderr, flush=True)
+        ours = {OURS: peer.tokenward}
+        if peer.anew is not None:
+            does, call = peer.anew
+            ours[f"{OURS}, {does} each time"] = call
         taken = interleaved(
-            {"plain": peer.plain, "tokenward": peer.tokenward, "peer": peer.call},
+            {"plain": peer.plain, "peer": peer.call} | ours,
             number=10,
             rounds=rounds,
             clock=time.perf_counter if peer.waits else time.thread_time,
         )
         who = f"{peer.package} {metadata.version(peer.package)}"
-        beside = f"tokenward beside it {taken.over('tokenward', 'plain'):.3g} x"
+        beside = "; ".join(f"{name} beside it {taken.over(name, 'plain'):.3g} x" for name in ours)
         peers_own = Result(
             f"{peer.framework}, {who}: {peer.does}",
             taken.over("peer", "plain"),
@@ -78,22 +86,53 @@ def run(peers: Iterable[Peer], rounds: int) -> None:
             spread=taken.spread("peer", "plain"),
             case=peer.case,
         )
-        if (peer.framework, peer.case) not in told:
-            # One bar of ours in each panel: the one beside its first peer.
-            told.add((peer.framework, peer.case))
-            tell(_ours(peer, taken))
+        for name in ours:
+            if (peer.framework, peer.case, name) not in told:
+                # One bar of each of ours in a panel: the one beside its first peer.
+                told.add((peer.framework, peer.case, name))
+                tell(_ours(peer, name, taken))
         tell(peers_own)
 
 
-def _ours(peer: Peer, taken: Taken) -> Result:
+def beside(
+    row: str, taken: Taken, names: Sequence[str], *, floor: str, unit: str, **drawn: Any
+) -> Iterator[Result]:
+    """Yield the figures of those who took turns, ours among them: one panel of a plot.
+
+    Args:
+        row: What was measured.
+        taken: What each took.
+        names: Whose figures; each is called so.
+        floor: The candidate that all are compared with.
+        unit: What a figure is of.
+        drawn: ``topic`` and ``case`` of the results.
+    """
+    first = next(name for name in names if name != OURS)
+    for name in names:
+        yield Result(
+            f"{row}: {name}" + (f", beside {first}" if name == OURS else ""),
+            taken.over(name, floor),
+            unit,
+            None,
+            detail=f"{micro(taken[name])} over {micro(taken[floor])}",
+            by=name,
+            spread=taken.spread(name, floor) if name != floor else None,
+            **drawn,
+        )
+
+
+def _ours(peer: Peer, name: str, taken: Taken) -> Result:
+    cached = name == OURS
+    does = "a cached introspection" if cached else "cache_entries=0"
     return Result(
-        f"{peer.framework}, {peer.case}",
-        taken.over("tokenward", "plain"),
+        f"{peer.framework}, {peer.case}" + ("" if cached else f": {name}"),
+        taken.over(name, "plain"),
         "x plain view",
         None,
-        detail=f"{micro(taken['tokenward'])} over {micro(taken['plain'])}; a cached introspection",
+        detail=f"{micro(taken[name])} over {micro(taken['plain'])}; {does}",
+        by=name,
         topic=f"{peer.framework.lower()}-view",
-        spread=taken.spread("tokenward", "plain"),
+        spread=taken.spread(name, "plain"),
         case=peer.case,
     )
 

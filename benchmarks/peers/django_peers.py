@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from benchmarks.django_site import OURS, map_users, set_up, site
-from benchmarks.parts import CREDENTIALS, bearer_call, new_token
-from benchmarks.peers import BARE, Peer, padded, rounds_asked_for, run
+from benchmarks.parts import CREDENTIALS, authenticator_of, bearer_call, new_token
+from benchmarks.peers import BARE, Call, Peer, padded, rounds_asked_for, run
+from benchmarks.signed import Signer, pinned_verifier, signer
 from benchmarks.upstream import running
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+AUTHLIB = "Authlib"
 TOOLKIT = "django-oauth-toolkit"
 SIMPLEJWT = "djangorestframework-simplejwt"
 
@@ -42,20 +44,34 @@ def peers(framework: str, url: str) -> Iterator[Peer]:
     stored, signed = _stored(alice), _signed(alice)
 
     if framework == "django":
+        from benchmarks.peers.django_urls import ISSUER  # noqa: PLC0415 - needs Django's settings
+
+        anew = "RS256", _anew(ISSUER, "/protected")
+        does = "RS256, the keys at hand"
+        yield _peer(AUTHLIB, does, "/authlib", ISSUER.token(), anew=anew)
         yield _peer(TOOLKIT, "a token of its table", "/toolkit", stored)
         yield _peer(TOOLKIT, "one introspected before", "/toolkit", new_token())
         return
-    does = "HS256"
-    yield _peer(SIMPLEJWT, does, "/drf/simplejwt/stateless", signed, is_drf=True)
+    anew = does, _ = "HS256", _anew(signer("HS256"), "/drf/protected")
+    path = "/drf/simplejwt/stateless"
+    yield _peer(SIMPLEJWT, does, path, signed, is_drf=True, anew=anew)
     map_users("model")
     case = "likewise, and the user's row is read"
-    yield _peer(SIMPLEJWT, "HS256, user's row", "/drf/simplejwt", signed, is_drf=True, case=case)
+    does, path = "HS256, user's row", "/drf/simplejwt"
+    yield _peer(SIMPLEJWT, does, path, signed, is_drf=True, anew=anew, case=case)
     does = "a token of its table, user's row"
     yield _peer(TOOLKIT, does, "/drf/toolkit", stored, is_drf=True, case=case)
 
 
 def _peer(
-    package: str, does: str, path: str, token: str, *, is_drf: bool = False, case: str = BARE
+    package: str,
+    does: str,
+    path: str,
+    token: str,
+    *,
+    is_drf: bool = False,
+    anew: tuple[str, Call] | None = None,
+    case: str = BARE,
 ) -> Peer:
     prefix = "/drf" if is_drf else ""
     return Peer(
@@ -65,8 +81,31 @@ def _peer(
         bearer_call(site(), path, token),
         plain=bearer_call(site(), f"{prefix}/plain", token),
         tokenward=bearer_call(site(OURS), f"{prefix}/protected", token),
+        anew=anew,
         case=case,
     )
+
+
+def _anew(by: Signer, path: str) -> Call:
+    """Return a call of the view that tokenward protects, and verifies each token anew for.
+
+    A project has one authenticator. It is exchanged around each call, which takes a tenth of a
+    microsecond.
+    """
+    from tokenward.django._state import parts  # noqa: PLC0415 - needs Django's settings
+
+    ours, cached = parts(), parts().authenticator
+    verifying = authenticator_of(pinned_verifier(by, cache_entries=0))
+    call = bearer_call(site(OURS), path, by.token())
+
+    def once() -> object:
+        ours.authenticator = verifying
+        try:
+            return call()
+        finally:
+            ours.authenticator = cached
+
+    return once
 
 
 def _stored(user: User) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from authlib.integrations.flask_oauth2 import (  # type: ignore[import-untyped]
@@ -22,11 +22,15 @@ from flask_jwt_extended import (  # type: ignore[import-not-found]
 )
 from joserfc.jwk import KeySet, RSAKey
 
-from benchmarks.parts import bearer_call, canned_authenticator, new_token
+from benchmarks.parts import authenticator_of, bearer_call, canned_authenticator, new_token
 from benchmarks.peers import Call, Peer, padded, rounds_asked_for, run
 from benchmarks.peers.introspection import AuthlibIntrospection
+from benchmarks.signed import pinned_verifier, signer
 from benchmarks.upstream import running
 from tokenward.flask import Tokenward, login_required
+
+if TYPE_CHECKING:
+    from tokenward import Authenticator
 
 ISSUER = "https://issuer.example"
 
@@ -67,18 +71,25 @@ def peers(url: str) -> Iterator[Peer]:
     plain, token = _plain(), new_token()
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
-    def peer(package: str, does: str, call: Call, *, waits: bool = False) -> Peer:
-        return Peer("Flask", package, does, call, plain, tokenward, waits=waits)
+    def peer(package: str, does: str, call: Call, algorithm: str = "", **more: Any) -> Peer:
+        anew = (algorithm, verified_anew[algorithm]) if algorithm else None
+        return Peer("Flask", package, does, call, plain, tokenward, anew, **more)
 
-    tokenward = _tokenward(token)
-    yield peer("Flask-JWT-Extended", "HS256", _jwt_extended("HS256", key))
-    yield peer("Flask-JWT-Extended", "RS256", _jwt_extended("RS256", key))
+    tokenward = _tokenward(canned_authenticator(), token)
+    verified_anew = {algorithm: _anew(algorithm) for algorithm in ("HS256", "RS256")}
+    for algorithm in verified_anew:
+        call = _jwt_extended(algorithm, key)
+        yield peer("Flask-JWT-Extended", algorithm, call, algorithm)
     signed, keys = _signed(key)
-    yield peer("Authlib", "RS256, the keys at hand", _authlib(_Signed(keys), signed))
+    yield peer("Authlib", "RS256, the keys at hand", _authlib(_Signed(keys), signed), "RS256")
     found = _Dictionary({token: _Stored()})
     yield peer("Authlib", "a token that is in a dict", _authlib(found, token))
     asking = _authlib(AuthlibIntrospection(url), token)
-    yield peer("Authlib", "introspection, an endpoint at 0 ms", asking, waits=True)
+    does, case = (
+        "introspection, an endpoint at 0 ms",
+        "likewise, by the wall clock, beside who asks every time",
+    )
+    yield peer("Authlib", does, asking, waits=True, case=case)
 
 
 def _view() -> dict[str, str]:
@@ -94,10 +105,16 @@ def _plain() -> Call:
     return _calling(Flask("plain"), _view, new_token())
 
 
-def _tokenward(token: str) -> Call:
+def _tokenward(authenticator: Authenticator, token: str) -> Call:
     app = Flask("tokenward")
-    Tokenward().init_app(app, authenticator=canned_authenticator())
+    Tokenward().init_app(app, authenticator=authenticator)
     return _calling(app, login_required(_view), token)
+
+
+def _anew(algorithm: str) -> Call:
+    by = signer(algorithm)
+    verifier = pinned_verifier(by, cache_entries=0)
+    return _tokenward(authenticator_of(verifier), by.token())
 
 
 def _jwt_extended(algorithm: str, key: rsa.RSAPrivateKey) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import requests
 
 from benchmarks.crowd import CASES, COLD, DEADLINE, one_cold_token, throughput
-from benchmarks.findings import Result
+from benchmarks.findings import OURS, Result
 from benchmarks.flood import ENTRIES, TOKENS, WEIGHT, flood
 from benchmarks.flood import TOPIC as MEMORY
-from benchmarks.harness import Taken, interleaved, micro
+from benchmarks.harness import Taken, interleaved
 from benchmarks.parts import (
     canned_verifier,
     client_for,
@@ -23,7 +24,7 @@ from benchmarks.parts import (
     new_token,
     session_call,
 )
-from benchmarks.peers import rounds_asked_for, tell
+from benchmarks.peers import beside, rounds_asked_for, tell
 from benchmarks.peers.introspection import (
     Ask,
     AuthlibIntrospection,
@@ -37,7 +38,12 @@ from benchmarks.peers.introspection import (
     toolkit,
     with_a_client_of_its_own,
 )
-from benchmarks.rows.cached_verify import INTROSPECTED, TOPIC
+from benchmarks.rows.cached_verify import ASKED, KEPT, STORED
+from benchmarks.rows.cached_verify import TOPIC as CACHED
+from benchmarks.rows.new_token import BESIDE
+from benchmarks.rows.new_token import TOPIC as NEW
+from benchmarks.rows.threads import FLOOR
+from benchmarks.rows.threads import KEPT as KEPT_BY_THREADS
 from benchmarks.upstream import running
 from tokenward import IntrospectionVerifier
 
@@ -46,43 +52,55 @@ AUTHLIB = f"Authlib {metadata.version('Authlib')}"
 TOOLKIT = f"django-oauth-toolkit {metadata.version('django-oauth-toolkit')}"
 SESSION = f"requests.Session {metadata.version('requests')}"
 
+_CALLS = 50_000
+"""How often eight threads together, or one, have a hit in a round."""
+
 
 def cached_verify(rounds: int) -> Iterator[Result]:
     """Compare hits, and what those who keep nothing do instead of one, with the same floor."""
     header = f"Bearer {new_token()}"
     verifier, floor = canned_verifier(), floor_of(header)
-    least: dict[str, Ask] = {"floor": lambda _token: floor()}
+    both: dict[str, Ask] = {"floor": lambda _token: floor(), OURS: verifier.verify}
     with running() as upstream, requests.Session() as session:
         url = upstream.url()
-        quick: dict[str, Ask] = {
+        kept: dict[str, Ask] = {
             f"{SWARMAURI}, stepped by hand": by_hand(answered_at_once(swarmauri(url))),
             f"{SWARMAURI}, in a kept loop": in_a_kept_loop(answered_at_once(swarmauri(url))),
         }
-        slow: dict[str, Ask] = {
+        stored: dict[str, Ask] = {
             f"{SWARMAURI}, by asyncio.run": in_a_loop_of_its_own(answered_at_once(swarmauri(url))),
             f"{TOOLKIT}, from its table": toolkit(url),
+        }
+        asking: dict[str, Ask] = {
             f"{AUTHLIB}, asks every time": AuthlibIntrospection(url).verify,
             f"{SESSION}, asks every time": session_call(session, url),
         }
-        # Apart: after calls over a network, the quick ones find the processor's caches empty.
-        ours: dict[str, Ask] = {"tokenward": verifier.verify}
-        for peers, calls, number in (
-            (quick, least | ours | quick, 1_000),
-            (slow, least | slow, 20),
-        ):
-            taken = _timed(calls, lambda: header[7:], number=number, rounds=rounds)
-            drawn = {"topic": TOPIC, "case": INTROSPECTED}
-            yield from _beside(
-                "cached verify", peers, taken, floor="floor", unit="x floor", drawn=drawn
+        # Apart: after what takes long, the quick ones find the processor's caches empty.
+        for peers, case, number in ((kept, KEPT, 1_000), (stored, STORED, 20), (asking, ASKED, 20)):
+            taken = _timed(
+                both | peers,
+                lambda: header[7:],
+                number=number,
+                rounds=rounds,
+                clock=time.perf_counter if peers is asking else time.thread_time,
             )
+            names, drawn = (OURS, *peers), {"topic": CACHED, "case": case}
+            yield from beside("cached verify", taken, names, floor="floor", unit="x floor", **drawn)
 
 
 def threads(rounds: int) -> Iterator[Result]:
     """Compare eight threads with one."""
     ask, token = by_hand(answered_at_once(swarmauri("http://127.0.0.1:1/"))), new_token()
+    verifier, header = canned_verifier(), f"Bearer {token}"
+    verifier.verify(token)
     ask(token)
-    name = f"{SWARMAURI}, stepped by hand"
-    yield from throughput({name: lambda: ask(token)}, rounds=rounds).values()
+    calls = {
+        OURS: lambda: verifier.verify(header[7:]),
+        f"{SWARMAURI}, stepped by hand": lambda: ask(header[7:]),
+        FLOOR: floor_of(header),
+    }
+    found = throughput(calls, rounds=rounds, case=KEPT_BY_THREADS, calls=_CALLS, floor=FLOOR)
+    yield from found.values()
 
 
 def new_tokens(rounds: int) -> Iterator[Result]:
@@ -96,20 +114,12 @@ def new_tokens(rounds: int) -> Iterator[Result]:
             TOOLKIT: toolkit(url),
         }
         verifier = IntrospectionVerifier(client_for(url), audience="bench")
-        calls: dict[str, Ask] = {
-            "session": session_call(session, url),
-            "tokenward": verifier.verify,
-        }
-        taken = _timed(calls | peers, new_token, number=5, rounds=rounds)
+        calls: dict[str, Ask] = {OURS: verifier.verify, SESSION: session_call(session, url)}
+        taken = _timed(calls | peers, new_token, number=5, rounds=rounds, clock=time.perf_counter)
         verifier.close()
-    yield from _beside(
-        "introspection of a new token",
-        peers,
-        taken,
-        floor="session",
-        unit="x requests.Session.post",
-        drawn={"topic": "new-token"},
-    )
+    row, unit = "introspection of a new token", "x requests.Session.post"
+    drawn = {"topic": NEW, "case": BESIDE}
+    yield from beside(row, taken, [*calls, *peers], floor=SESSION, unit=unit, **drawn)
 
 
 def cold_token(rounds: int) -> Iterator[Result]:
@@ -202,36 +212,15 @@ ROWS = {
 
 
 def _timed(
-    calls: Mapping[str, Ask], token: Callable[[], str], *, number: int, rounds: int
+    calls: Mapping[str, Ask],
+    token: Callable[[], str],
+    *,
+    number: int,
+    rounds: int,
+    clock: Callable[[], float],
 ) -> Taken:
     candidates = {name: lambda ask=ask: ask(token()) for name, ask in calls.items()}
-    return interleaved(candidates, number=number, rounds=rounds)
-
-
-def _beside(
-    row: str,
-    peers: Mapping[str, Ask],
-    taken: Taken,
-    *,
-    floor: str,
-    unit: str,
-    drawn: Mapping[str, Any],
-) -> Iterator[Result]:
-    ours = ""
-    if "tokenward" in taken.rounds:
-        ours = f"; tokenward beside it {taken.over('tokenward', floor):.3g} x"
-    for name in peers:
-        took = f"{micro(taken[name])} over {micro(taken[floor])}{ours}"
-        yield Result(
-            f"{row}: {name}",
-            taken.over(name, floor),
-            unit,
-            None,
-            detail=took,
-            by=name,
-            spread=taken.spread(name, floor),
-            **drawn,
-        )
+    return interleaved(candidates, number=number, rounds=rounds, clock=clock)
 
 
 def main() -> None:

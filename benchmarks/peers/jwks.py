@@ -52,7 +52,7 @@ def joserfc(by: Signer) -> Ask:
 
 def authlib(by: Signer) -> Ask:
     """Verify an access token by RFC 9068, with the key at hand."""
-    validator = _AtHand(KeySet.import_key_set(by.jwks))  # type: ignore[arg-type] # a JWK Set
+    validator = AtHand(KeySet.import_key_set(by.jwks))  # type: ignore[arg-type] # a JWK Set
 
     def ask(token: str) -> object:
         claims = validator.authenticate_token(token)
@@ -62,12 +62,15 @@ def authlib(by: Signer) -> Ask:
     return ask
 
 
-class _AtHand(JWTBearerTokenValidator):  # type: ignore[misc] # untyped
+class AtHand(JWTBearerTokenValidator):  # type: ignore[misc] # untyped
+    """Authlib's validator of access tokens, with the keys at hand."""
+
     def __init__(self, keys: KeySet) -> None:
         super().__init__(ISSUER, AUDIENCE)
         self._keys = keys
 
     def get_jwks(self) -> KeySet:
+        """Return the keys."""
         return self._keys
 
 
@@ -99,6 +102,17 @@ def simplejwt(by: Signer) -> Ask:
 
     keys = {"signing_key": by.verifying, "verifying_key": by.verifying}
     decode: Ask = TokenBackend(by.algorithm, **keys, audience=AUDIENCE, issuer=ISSUER).decode
+    return decode
+
+
+def simplejwt_client(by: Signer, upstream: Upstream, delay: float = 0) -> Ask:
+    """Have simplejwt look for the key by its ``JWK_URL``, then decode."""
+    set_up()
+    from rest_framework_simplejwt.backends import TokenBackend  # noqa: PLC0415
+
+    url = upstream.publish(by.jwks, delay=delay)
+    given = {"audience": AUDIENCE, "issuer": ISSUER, "jwk_url": url}
+    decode: Ask = TokenBackend(by.algorithm, **given).decode
     return decode
 
 

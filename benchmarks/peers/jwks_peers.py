@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import warnings
@@ -11,20 +12,42 @@ from typing import Any
 from benchmarks.crowd import throughput
 from benchmarks.findings import OURS, Result
 from benchmarks.harness import Taken, interleaved, micro
-from benchmarks.parts import TOKEN_CHARACTERS, floor_of
-from benchmarks.peers import rounds_asked_for, tell
+from benchmarks.parts import floor_of
+from benchmarks.peers import beside, rounds_asked_for, tell
 from benchmarks.peers.introspection import in_a_loop_for_all
-from benchmarks.peers.jwks import Ask, auth_jwks, clasp_client, jwk_client
-from benchmarks.peers.verifiers import AUTH_JWKS, CLASP, JWK_CLIENT, PYJWT, verifiers
+from benchmarks.peers.jwks import Ask, auth_jwks, clasp_client, jwk_client, simplejwt_client
+from benchmarks.peers.verifiers import (
+    AUTH_JWKS,
+    CLASP,
+    JWK_CLIENT,
+    PYJWT,
+    SIMPLEJWT,
+    verifiers,
+)
 from benchmarks.rows.cached_verify import SIGNED
 from benchmarks.rows.cached_verify import TOPIC as CACHED
-from benchmarks.rows.first_verify import BARS
+from benchmarks.rows.first_verify import BARS, BESIDE
 from benchmarks.rows.first_verify import TOPIC as FIRST
+from benchmarks.rows.long_token import BESIDE as LONG_BESIDE
 from benchmarks.rows.long_token import TOPIC as LONG
-from benchmarks.rows.unknown_kids import BESIDE, FETCHES, LATENCY, TOKENS, p99_beside
+from benchmarks.rows.threads import ANEW
+from benchmarks.rows.unknown_kids import (
+    FETCHES,
+    LATENCY,
+    P99_OF_PEERS,
+    TOKENS,
+    p99_beside,
+    verifying,
+)
 from benchmarks.rows.unknown_kids import TOPIC as KIDS
 from benchmarks.signed import AUDIENCE, LONG_CHARACTERS, Signer, pinned_verifier, signer
 from benchmarks.upstream import Upstream, running
+
+SIMPLEJWT_URL = f"{SIMPLEJWT}, JWK_URL"
+
+# By PyJWT's own documentation of ``cooldown_duration``; simplejwt has the same client inside.
+_COOLS = "; for 30 s after any fetch, the first one too, PyJWKClient fetches for no unknown kid"
+_NOTES = {JWK_CLIENT: _COOLS, SIMPLEJWT_URL: _COOLS}
 
 _CALLS = 2_000
 """How often eight threads together, or one, verify a token anew in a round."""
@@ -37,21 +60,12 @@ def first_verify(rounds: int) -> Iterator[Result]:
             by = signer(algorithm)
             token = by.token()
             peers = verifiers(by, upstream, token)
-            calls = peers | {"tokenward": _call(pinned_verifier(by, cache_entries=0).verify, token)}
+            anew = pinned_verifier(by, cache_entries=0)
+            calls = {OURS: _call(anew.verify, token)} | peers
             taken = interleaved(calls, number=50, rounds=rounds, clock=time.thread_time)
-            beside = f"tokenward beside it {taken.over('tokenward', PYJWT):.3g} x"
-            for name in peers:
-                yield Result(
-                    f"first verify, {algorithm}: {name}",
-                    taken.over(name, PYJWT),
-                    "x PyJWT decode",
-                    None,
-                    detail=f"{micro(taken[name])} over {micro(taken[PYJWT])}; {beside}",
-                    by=name,
-                    topic=FIRST,
-                    spread=taken.spread(name, PYJWT) if name != PYJWT else None,
-                    case=algorithm,
-                )
+            row, unit = f"first verify, {algorithm}", "x PyJWT decode"
+            drawn = {"topic": FIRST, "case": f"{algorithm}, {BESIDE}"}
+            yield from beside(row, taken, [*calls], floor=PYJWT, unit=unit, **drawn)
 
 
 def cached_verify(rounds: int) -> Iterator[Result]:
@@ -60,24 +74,15 @@ def cached_verify(rounds: int) -> Iterator[Result]:
     token = by.token()
     with running() as upstream:
         peers = verifiers(by, upstream, token)
-        calls = peers | {
-            "floor": floor_of(f"Bearer {token}"),
-            "tokenward": _call(pinned_verifier(by).verify, token),
-        }
-        taken = interleaved(calls, number=50, rounds=rounds, clock=time.thread_time)
-    beside = f"tokenward beside it {taken.over('tokenward', 'floor'):.3g} x"
-    for name in peers:
-        yield Result(
-            f"cached verify, a signed token: {name}",
-            taken.over(name, "floor"),
-            "x floor",
-            None,
-            detail=f"{micro(taken[name])} over {micro(taken['floor'])}; {beside}",
-            by=name,
-            topic=CACHED,
-            spread=taken.spread(name, "floor"),
-            case=SIGNED,
+        calls = {OURS: _call(pinned_verifier(by).verify, token)} | peers
+        taken = interleaved(
+            calls | {"floor": floor_of(f"Bearer {token}")},
+            number=50,
+            rounds=rounds,
+            clock=time.thread_time,
         )
+    row, drawn = "cached verify, a signed token", {"topic": CACHED, "case": SIGNED}
+    yield from beside(row, taken, [*calls], floor="floor", unit="x floor", **drawn)
 
 
 def threads(rounds: int) -> Iterator[Result]:
@@ -88,46 +93,55 @@ def threads(rounds: int) -> Iterator[Result]:
         peers = verifiers(by, upstream, token, for_threads=True)
         anew = pinned_verifier(by, cache_entries=0)
         ours = {f"{OURS}, cache_entries=0": _call(anew.verify, token)}
-        case = "who verifies anew each time (RS256)"
-        yield from throughput(ours | peers, rounds=rounds, case=case, calls=_CALLS).values()
+        yield from throughput(ours | peers, rounds=rounds, case=ANEW, calls=_CALLS).values()
 
 
 def long_token(rounds: int) -> Iterator[Result]:
     """Compare a long token with a short one."""
     by = signer("RS256")
+    ours = pinned_verifier(by, cache_entries=0)
     with running() as upstream:
         short, long = (
-            verifiers(by, upstream, by.token(characters=characters), characters=characters)
-            for characters in (TOKEN_CHARACTERS, LONG_CHARACTERS)
+            {OURS: _call(ours.verify, token)}
+            | verifiers(by, upstream, token, characters=len(token))
+            for token in (by.token(), by.token(characters=LONG_CHARACTERS))
         )
-        for name, call in short.items():
-            taken = interleaved(
-                {"short": call, "long": long[name]},
-                number=50,
-                rounds=rounds,
-                clock=time.thread_time,
-            )
-            yield Result(
-                f"5 kB token, RS256: {name}",
-                taken.over("long", "short"),
-                "x a 0.8 kB token",
-                None,
-                detail=f"{micro(taken['long'])} over {micro(taken['short'])}",
-                by=name,
-                topic=LONG,
-                spread=taken.spread("long", "short"),
-            )
+        calls = {f"{name}: long": call for name, call in long.items()}
+        taken = interleaved(short | calls, number=50, rounds=rounds, clock=time.thread_time)
+    for name in short:
+        both = f"{name}: long", name
+        yield Result(
+            f"5 kB token, RS256: {name}",
+            taken.over(*both),
+            "x a 0.8 kB token",
+            None,
+            detail=" over ".join(micro(taken[one]) for one in both),
+            by=name,
+            topic=LONG,
+            spread=taken.spread(*both),
+            case=LONG_BESIDE,
+        )
 
 
 def unknown_kids(rounds: int) -> Iterator[Result]:
-    """Count the fetches, and time a good token meanwhile; the keys were fetched just before."""
+    """Count the fetches, and time a good token meanwhile; the keys were fetched just before.
+
+    Ours is told of with a p99 alone: its fetches stand in the row.
+    """
     # Whoever logs each of them would do so here.
     logging.disable()
     by = signer("RS256")
-    with running() as upstream:
+    with running() as upstream, contextlib.ExitStack() as open_verifiers:
+
+        def ours() -> Ask:
+            return open_verifiers.enter_context(verifying(upstream, by.jwks))
+
+        _fetches, p99 = _unknown_kids(OURS, ours, upstream, by, audience=AUDIENCE, rounds=rounds)
+        yield p99
         peers: dict[str, tuple[Callable[[], Ask], str | None]] = {
             AUTH_JWKS: (lambda: in_a_loop_for_all(auth_jwks(by, upstream, LATENCY)), AUDIENCE),
             JWK_CLIENT: (lambda: jwk_client(by, upstream, LATENCY), AUDIENCE),
+            SIMPLEJWT_URL: (lambda: simplejwt_client(by, upstream, LATENCY), AUDIENCE),
             CLASP: (lambda: clasp_client(by, upstream, LATENCY), None),
         }
         for name, (make, audience) in peers.items():
@@ -162,7 +176,10 @@ def _unknown_kids(
         max(fetches),
         "fetches",
         None,
-        detail=f"of {rounds} rounds the most; a token ended in {' or '.join(sorted(refused))}",
+        detail=(
+            f"of {rounds} rounds the most; a token ended in {' or '.join(sorted(refused))}"
+            f"{_NOTES.get(name, '')}"
+        ),
         case=FETCHES,
         **drawn,
     )
@@ -173,7 +190,7 @@ def _unknown_kids(
         None,
         detail=f"{micro(taken['unknown'])} over {micro(taken['quiet'])}",
         spread=taken.spread("unknown", "quiet"),
-        case=BESIDE,
+        case=P99_OF_PEERS,
         **drawn,
     )
 

@@ -1,7 +1,7 @@
-"""What was measured, kept in one document and shown: ``results.json``, ``results.md``, plots.
+"""What was measured, kept in one document and shown.
 
-The document alone holds the figures; the tables and the plots are drawn from it and can be drawn
-again at any time.
+``results.json`` alone holds the figures. From it come the plots, ``figures.md`` with their captions
+and ``results.md`` with the tables, which can be drawn again at any time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import plots
 from benchmarks.report.document import Run, load, measured_now, save, written
-from benchmarks.report.markdown import page
+from benchmarks.report.markdown import figures, page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +30,13 @@ def publish(folder: Path, run: Run) -> None:
 
 
 def draw(folder: Path) -> list[str]:
-    """Write the page and the plots from the document.
+    """Write the pages and the plots from the document.
 
     Args:
         folder: Where ``results.json`` is.
 
     Returns:
-        The names of the files, in the order of the page.
+        The names of the files: the pages, then the plots in the order in which they are shown.
 
     Raises:
         FileNotFoundError: There is no document.
@@ -46,5 +46,6 @@ def draw(folder: Path) -> list[str]:
     drawn = plots.drawn(runs)
     for plot in drawn:
         written(folder / f"{plot.name}.svg", plot.svg())
-    written(folder / "results.md", page(runs, drawn))
-    return ["results.md", *(f"{plot.name}.svg" for plot in drawn)]
+    written(folder / "figures.md", figures(runs, drawn))
+    written(folder / "results.md", page(runs))
+    return ["figures.md", "results.md", *(f"{plot.name}.svg" for plot in drawn)]

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks.report.style import BAR, INK, MUTED, OURS, PEER, canvas, headed, plain_number, quiet
+from benchmarks.report.style import (
+    BAR,
+    INK,
+    MUTED,
+    OURS,
+    PEER,
+    canvas,
+    headed,
+    logarithmic,
+    plain_number,
+    quiet,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +77,8 @@ def _panel(ax: Axes, unit: str, panel: Panel) -> None:
     shown = [value for one in panel for value in (one.figure, *(one.spread or ())) if value]
     zeros = any(one.figure == 0 for one in panel)
     bars = [one.bar for one in panel if one.bar is not None]
-    logarithmic = is_logarithmic(shown) and not zeros
-    if logarithmic:
+    wide = is_logarithmic(shown) and not zeros
+    if wide:
         ax.set_xscale("log")
         left = 0.6 * min([*shown, *(bar for bar in bars if bar > 0)])
         ax.set_xlim(left, 3 * max(shown + bars))
@@ -78,7 +89,7 @@ def _panel(ax: Axes, unit: str, panel: Panel) -> None:
         ax.set_xlim(1.1 * left, 1.22 * (max([*shown, *bars], default=1) or 1))
         ax.xaxis.set_major_formatter(FuncFormatter(plain_number))
         left = 0.0
-    ax.set_xlabel(unit + (" (logarithmic axis)" if logarithmic else ""), loc="left")
+    ax.set_xlabel(logarithmic(unit, is_so=wide), loc="left")
     for place, one in enumerate(panel):
         _bar(ax, place, one, left)
     ax.set_yticks(range(len(panel)), labels(panel))

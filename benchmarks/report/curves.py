@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from benchmarks.report.style import LINES, MARKERS, canvas, headed, plain_number, quiet
+from benchmarks.report.style import (
+    LINES,
+    MARKERS,
+    canvas,
+    headed,
+    logarithmic,
+    plain_number,
+    quiet,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +38,8 @@ def figure(curve: Curve) -> Figure:
         _line(ax, number, line)
     points = [point for line in curve.lines for point in line.points]
     _scale(ax, sorted({point.x for point in points}), [point.y for point in points])
-    ax.set_xlabel(curve.x)
-    ax.set_ylabel(curve.y)
+    ax.set_xlabel(logarithmic(curve.x, is_so=ax.get_xscale() == "log"))
+    ax.set_ylabel(logarithmic(curve.y, is_so=ax.get_yscale() == "log"))
     quiet(ax, grid="both")
     # Below, where it hides nothing whichever way the lines go.
     made.legend(loc="outside lower left", ncols=1)

@@ -1,4 +1,4 @@
-"""The tables: on the terminal, and on the page with the plots."""
+"""The tables, on the terminal and on a page of their own, and the plots with their captions."""
 
 from __future__ import annotations
 
@@ -34,20 +34,36 @@ def table(findings: Iterable[Finding]) -> str:
     return "\n\n".join("\n".join(lines) for lines in tables)
 
 
-def page(runs: Sequence[Run], plots: Sequence[Plot]) -> str:
-    """Return the page of everything: plots with captions, tables, what it was measured with."""
-    parts = ["# Figures", "<!-- Written by python -m benchmarks; not by hand. -->"]
+def figures(runs: Sequence[Run], plots: Sequence[Plot]) -> str:
+    """Return the plots with their captions, as a part of a page."""
+    shown = {
+        run.name: [_shown(plot) for plot in plots if plot.benchmark == run.name] for run in runs
+    }
+    return _sectioned("# Figures", runs, shown)
+
+
+def page(runs: Sequence[Run]) -> str:
+    """Return the page of the tables: every figure, and what it was measured with."""
+    tables = {run.name: [text] for run in runs if (text := table(run.findings))}
+    return _sectioned(
+        "# Every figure", runs, tables, ["## Measured", _measured(runs), *_circumstances(runs)]
+    )
+
+
+def _sectioned(
+    title: str, runs: Sequence[Run], told: Mapping[str, Sequence[str]], end: Sequence[str] = ()
+) -> str:
+    parts = [title, "<!-- Written by python -m benchmarks; not by hand. -->"]
     section = ""
     for run in runs:
+        if not told.get(run.name):
+            continue
         heading = SECTIONS.get(run.name, "Others")
         if heading != section:
             parts.append(f"## {heading}")
             section = heading
-        parts.append(f"### {run.name.replace('_', ' ')}")
-        parts += [_shown(plot) for plot in plots if plot.benchmark == run.name]
-        parts.append(table(run.findings))
-    parts += ["## Measured", _measured(runs), *_circumstances(runs)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        parts += [f"### {run.name.replace('_', ' ')}", *told[run.name]]
+    return "\n\n".join((*parts, *end)) + "\n"
 
 
 def _shown(plot: Plot) -> str:

@@ -66,8 +66,6 @@ _RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
-_FONTS = "'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif"
-
 _FONT = "; font-family: 'DejaVu Sans'"
 
 _metadata = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
@@ -107,6 +105,11 @@ def headed(figure: Figure, title: str) -> None:
 def plain_number(value: float, _position: object = None) -> str:
     """Return a number for an axis: 0.3, 20, 10,000."""
     return f"{value:,.0f}" if value >= 10 else f"{value:g}"
+
+
+def logarithmic(label: str, *, is_so: bool) -> str:
+    """Return an axis's label, which says so where the axis is logarithmic."""
+    return f"{label} (logarithmic axis)".strip() if is_so else label
 
 
 def quiet(axes: Axes, *, grid: str) -> None:

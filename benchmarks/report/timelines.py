@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.report.curves import is_wide
-from benchmarks.report.style import INK, LINES, MUTED, canvas, headed, plain_number, quiet
+from benchmarks.report.style import (
+    INK,
+    LINES,
+    MUTED,
+    canvas,
+    headed,
+    logarithmic,
+    plain_number,
+    quiet,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,8 +103,9 @@ def _scale(ax: Axes, timeline: Timeline, values: Sequence[float]) -> None:
     else:
         ax.set_ylim(bottom=min(0.0, *values, 0.0))
     ax.yaxis.set_major_formatter(FuncFormatter(plain_number))
+    ax.xaxis.set_major_formatter(FuncFormatter(plain_number))
     ax.set_xlabel("seconds")
-    ax.set_ylabel(timeline.y)
+    ax.set_ylabel(logarithmic(timeline.y, is_so=ax.get_yscale() == "log"))
 
 
 def _levels(marks: Sequence[Mark], seconds: Sequence[float]) -> list[int]:

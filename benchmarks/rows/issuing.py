@@ -18,10 +18,10 @@ from benchmarks.mongo import Unavailable, running
 from benchmarks.served import getter, poster, sender, served
 
 TOPIC = "issuing"
-INTROSPECTION = "an introspection"
-ME = "/me"
+BESIDE = "an introspection, beside the servers of others"
 BUSY = "an introspection while eight people log in without a pause"
 
+_OVER = "over {}"
 _LOGINS = 8
 _NINETY_NINTH = 0.99
 
@@ -42,9 +42,8 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
                 "",
                 None,
                 detail=f"not measured: {why}",
-                by=f"{OURS}, MongoDB",
                 topic=TOPIC,
-                case=INTROSPECTION,
+                case=_OVER.format("MongoDB"),
             )
         )
     rounds = f"--rounds={effort.rounds(31)}"
@@ -69,7 +68,7 @@ def _over(store: str, url: str, effort: Effort) -> Iterator[Result]:
             number=20,
             rounds=effort.rounds(31),
         )
-        for name, case in (("introspect", INTROSPECTION), ("me", ME)):
+        for name, what in (("introspect", "an introspection"), ("me", "/me")):
             yield Result(
                 f"{store}: /{name}, one worker",
                 taken.over(name, "bare"),
@@ -77,10 +76,10 @@ def _over(store: str, url: str, effort: Effort) -> Iterator[Result]:
                 None,
                 detail=f"{1 / taken[name]:,.0f} a second; {micro(taken[name])} "
                 f"over {micro(taken['bare'])}",
-                by=f"{OURS}, {store}",
+                by=f"{OURS}, {what}",
                 topic=TOPIC,
                 spread=taken.spread(name, "bare"),
-                case=case,
+                case=_OVER.format(store),
             )
         ask, number = poster(busy, "/introspect", form), effort.rounds(400)
         quiet = _ninety_ninth(ask, number)

@@ -12,6 +12,7 @@ from benchmarks.harness import Effort, interleaved, micro
 from benchmarks.signed import LONG_CHARACTERS, pinned_verifier, signer
 
 TOPIC = "long-token"
+BESIDE = "beside the peers"
 
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:

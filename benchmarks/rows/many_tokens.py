@@ -74,7 +74,7 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
             tokens=signed_tokens,
         ),
         *measured(
-            "200,000 tokens: peers",
+            f"{tokens:,} tokens: peers",
             "introspection_peers",
             "many_tokens" if effort.scale else "some_tokens",
             made=made,

@@ -16,6 +16,9 @@ from benchmarks.parts import client_for, new_token, session_call
 from benchmarks.upstream import running
 from tokenward import IntrospectionVerifier
 
+TOPIC = "new-token"
+BESIDE = "beside the peers"
+
 
 def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[Result]:
     """Compare with ``requests.Session().post``, the recipe that most people write."""
@@ -56,7 +59,7 @@ def measure(effort: Effort, *, made: Callable[[], Path] = interpreter) -> list[R
                 f"{micro(taken['tokenward'])} over {micro(taken['session'])}; "
                 f"http.client alone {micro(taken['floor'])}"
             ),
-            topic="new-token",
+            topic=TOPIC,
             spread=taken.spread("tokenward", "session"),
         ),
         *measured(

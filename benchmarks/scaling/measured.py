@@ -12,21 +12,17 @@ from typing import TYPE_CHECKING
 from benchmarks import upstream
 from benchmarks.findings import Curve, Line, Point, Result
 from benchmarks.machine.programs import Redis, Unavailable
-from benchmarks.scaling import redis_costs
+from benchmarks.scaling import redis_costs, revoked
 from benchmarks.scaling.fleet import Fleet
 from benchmarks.scaling.model import predict
-from benchmarks.scaling.real import Measured, Workers, jobs_of, summed
-from benchmarks.scaling.simulation import simulate, simulate_revocations
+from benchmarks.scaling.real import Measured, Workers, jobs_of, stood_still, summed
+from benchmarks.scaling.sides import ALONE, ATTEMPTS, SHARED, TOLERANCE, off
+from benchmarks.scaling.simulation import simulate
 
 if TYPE_CHECKING:
     from benchmarks.findings import Finding
     from benchmarks.harness import Effort
     from benchmarks.scaling.model import Prediction
-
-ALONE, SHARED = "each process alone", "with a shared cache"
-
-TOLERANCE = 1.1
-"""How many times too much or too little a prediction may say of the real fleet."""
 
 SIMULATED_TOLERANCE = 1.05
 """Likewise of the simulated one, which no other program disturbs."""
@@ -44,14 +40,8 @@ GRID = tuple(
 )
 """Every one is simulated: with room for all tokens, and with too little."""
 
-STALE = Fleet(rate=30, tokens=100)
-"""A token is presented to a process every three seconds or so, however many processes."""
-
 PER_HOST = Fleet(rate=200, tokens=5_000, zipf=1.0, processes=8)
 """A host's share of a fleet that grows with its users."""
-
-ATTEMPTS = 3
-"""At a real fleet whose machine does not stand still."""
 
 HOSTS = (1, 3, 10, 30, 100, 300, 1_000)
 
@@ -59,29 +49,23 @@ HOSTS = (1, 3, 10, 30, 100, 300, 1_000)
 def measure(effort: Effort) -> Iterable[Finding]:
     """Compare, then extrapolate."""
     yield from _simulated(effort)
+    yield from revoked.real(effort)
     try:
         with tempfile.TemporaryDirectory() as folder, Redis(Path(folder)) as server:
             yield from _loads(effort, server.url)
             yield from redis_costs.costs(server.url, effort)
-            yield from _stale(effort, server.url)
+            yield from revoked.simulated(effort, server.url)
     except Unavailable as error:
         row = f"a real fleet, {SHARED}"
         yield Result(row, None, "x off", TOLERANCE, detail=f"not measured: {error}")
         yield from _loads(effort, None)
-        yield from _stale(effort, None)
+        yield from revoked.simulated(effort, None)
     yield fleets(HOSTS if effort.scale else HOSTS[:2])
-
-
-def off(predicted: float, found: float) -> float:
-    """Return how many times too much or too little a prediction says."""
-    if predicted <= 0 or found <= 0:
-        raise RuntimeError(f"nothing to compare: predicted {predicted}, found {found}")
-    return max(predicted / found, found / predicted)
 
 
 def _simulated(effort: Effort) -> Iterator[Result]:
     grid = GRID if effort.scale else (replace(GRID[0], ttl=2),)
-    requests = effort.rounds(20_000) if effort.scale else 2_000
+    requests = min(40_000, effort.rounds(20_000)) if effort.scale else 2_000
     figures: dict[str, list[tuple[float, str]]] = {"questions": [], "look-ups": []}
     for fleet in grid:
         said, seen = predict(fleet), simulate(fleet, requests=requests)
@@ -110,7 +94,7 @@ def _loads(effort: Effort, redis: str | None) -> Iterator[Finding]:
     tiny = not effort.scale
     real = replace(REAL, processes=2, ttl=0.4) if tiny else REAL
     rates = RATES[-2:] if tiny else RATES
-    seconds = real.ttl * effort.rounds(6)
+    seconds = real.ttl * min(10, effort.rounds(6))
     points: dict[tuple[str, str], list[Point]] = {}
     with upstream.running() as issuer, Workers(2 * real.processes) as workers:
         for rate in rates:
@@ -119,13 +103,13 @@ def _loads(effort: Effort, redis: str | None) -> Iterator[Finding]:
                 pair.append(replace(real, rate=rate, shared=True))
             for _ in range(ATTEMPTS):
                 both = _run(workers, pair, issuer, redis, seconds)
-                if tiny or not any(map(_stood_still, pair, both)):
+                if tiny or not any(stood_still(real.ttl, seen.late) for seen in both):
                     break
             for fleet, seen in zip(pair, both, strict=True):
                 how, said = SHARED if fleet.shared else ALONE, predict(fleet)
-                is_valid = tiny or not _stood_still(fleet, seen)
+                is_valid = tiny or not stood_still(fleet.ttl, seen.late)
                 yield _beside(fleet, said, seen, is_valid=is_valid)
-                requests = effort.rounds(20_000) if effort.scale else 1_000
+                requests = min(40_000, effort.rounds(20_000)) if effort.scale else 1_000
                 simulated = simulate(fleet, requests=requests).calls
                 for what, calls in (
                     ("predicted", said.calls),
@@ -165,11 +149,6 @@ def _run(
     return [summed(list(itertools.islice(rest, len(of_fleet))), seconds) for of_fleet in jobs]
 
 
-def _stood_still(fleet: Fleet, seen: Measured) -> bool:
-    # For so long that answers ended in the meantime: that is another load than was predicted.
-    return seen.late > fleet.ttl / 4
-
-
 def _beside(fleet: Fleet, said: Prediction, seen: Measured, *, is_valid: bool) -> Result:
     how = SHARED if fleet.shared else ALONE
     row = f"questions: predicted, over a real fleet at {fleet.rate:g} requests/s, {how}"
@@ -187,48 +166,6 @@ def _beside(fleet: Fleet, said: Prediction, seen: Measured, *, is_valid: bool) -
             f"requests/s the latest came {seen.late * 1e3:.0f} ms after its time"
         ),
     )
-
-
-def _stale(effort: Effort, redis: str | None) -> Iterator[Finding]:
-    sizes = (1, 2, 4, 8, 16) if effort.scale else (1, 2)
-    samples = effort.rounds(200) if effort.scale else 20
-    lines = []
-    for shared in (False, True):
-        said, seen = [], []
-        for processes in sizes:
-            # Each process gets as many requests, whatever their number.
-            fleet = replace(STALE, rate=STALE.rate * processes, processes=processes, shared=shared)
-            said.append(Point(processes, predict(fleet).staleness.mean))
-            seen.append(Point(processes, simulate_revocations(fleet, samples=samples).mean))
-        how = SHARED if shared else ALONE
-        lines += [Line(f"{how}, predicted", said), Line(f"{how}, simulated", seen)]
-    if redis is not None:
-        rounds = effort.rounds(50)
-        heard = [redis_costs.broadcast(redis, one, rounds=rounds) for one in sizes]
-        lines.append(Line("told by a broadcast, measured", heard))
-        yield Result(
-            f"a revocation by broadcast, until {sizes[-1]} others have forgotten the token",
-            heard[-1].y * 1e3,
-            "ms",
-            1_000,
-            detail="median; listeners are threads of one process, each on a connection of its own",
-            spread=None if heard[-1].spread is None else _in_ms(heard[-1].spread),
-        )
-    yield Curve(
-        "scaling-staleness",
-        "How long a revoked token is accepted, on average: never beyond ttl",
-        "processes",
-        f"seconds, of a ttl of {STALE.ttl:g}",
-        lines,
-        detail=(
-            f"{STALE.tokens} tokens, each presented to each process every "
-            f"{STALE.tokens / STALE.rate:.1f} s; until no process accepts it any more"
-        ),
-    )
-
-
-def _in_ms(spread: tuple[float, float]) -> tuple[float, float]:
-    return spread[0] * 1e3, spread[1] * 1e3
 
 
 def fleets(sizes: Sequence[int] = HOSTS) -> Curve:
@@ -253,9 +190,11 @@ def fleets(sizes: Sequence[int] = HOSTS) -> Curve:
     def line(name: str, values: Iterable[float]) -> Line:
         return Line(name, [Point(x, y) for x, y in zip(sizes, values, strict=True)])
 
+    alone, shared_one = found[ALONE][-1].upstream, found[SHARED][-1].upstream
     return Curve(
         "scaling-fleet",
-        "A fleet that grows with its users: a shared cache keeps the questions fewer",
+        f"{sizes[-1]:,} hosts are predicted to ask {alone:,.0f} questions a second, each process "
+        f"alone, and {shared_one:,.0f} {SHARED}",
         "hosts",
         "a second",
         [

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
@@ -72,16 +72,25 @@ class Workers:
                 process.wait()
             _pipe(process.stdout).close()
 
-    def do(self, jobs: Sequence[Job]) -> list[Counted]:
-        """Do the jobs at the same time, one in each process."""
+    def do(
+        self, jobs: Sequence[Job], meanwhile: Callable[[float], None] = lambda _begin: None
+    ) -> list[Counted]:
+        """Do the jobs at the same time, one in each process.
+
+        Args:
+            jobs: At most as many as there are processes.
+            meanwhile: Is called with the time of the first request, in seconds of
+                ``time.monotonic``, while the processes work.
+        """
         processes = self._processes[: len(jobs)]
         for process, job in zip(processes, jobs, strict=True):
             self._tell(process, json.dumps(asdict(job)))
         for process in processes:
             _line(process)
-        begin = str(time.monotonic() + _LEAD)
+        begin = time.monotonic() + _LEAD
         for process in processes:
-            self._tell(process, begin)
+            self._tell(process, str(begin))
+        meanwhile(begin)
         return [Counted(**json.loads(_line(process))) for process in processes]
 
     def _tell(self, process: subprocess.Popen[str], line: str) -> None:
@@ -117,6 +126,11 @@ def summed(counted: Sequence[Counted], seconds: float) -> Measured:
         lookups=sum(one.misses for one in counted) / seconds,
         late=max(one.late for one in counted),
     )
+
+
+def stood_still(ttl: float, late: float) -> bool:
+    """Whether requests came so late that answers ended before: another load than was predicted."""
+    return late > ttl / 4
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:

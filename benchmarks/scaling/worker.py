@@ -11,12 +11,13 @@ import json
 import random
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from benchmarks.parts import TOKEN_CHARACTERS, client_for
 from benchmarks.scaling.popularity import appears, shares
 from benchmarks.scaling.simulation import SECRETS
-from tokenward import IntrospectionVerifier
+from tokenward import IntrospectionVerifier, InvalidToken
 from tokenward.redis_cache import RedisSharedCache
 
 
@@ -60,6 +61,9 @@ class Counted:
         shared_hits: The shared cache answered.
         all_calls: It put to the endpoint, the warm-up included.
         late: The longest that a request came after its time, in seconds.
+        refused: Requests whose token was not active.
+        accepted: When each token was last accepted, in seconds of ``time.monotonic``; of those that
+            were.
     """
 
     requests: int
@@ -68,6 +72,8 @@ class Counted:
     shared_hits: int
     all_calls: int
     late: float
+    refused: int = 0
+    accepted: Mapping[str, float] = field(default_factory=dict)
 
 
 def token(number: int) -> str:
@@ -90,7 +96,8 @@ def work(job: Job, begin: float) -> Counted:
     weights = list(itertools.accumulate(shares(job.tokens, job.zipf)))
     tokens = [token(number) for number in numbers]
     at, counted_from = begin, begin + job.warm_up
-    before, requests, late = None, 0, 0.0
+    before, requests, refused, late = None, 0, 0, 0.0
+    accepted: dict[str, float] = {}
     while at < counted_from + job.seconds:
         (number,) = pick.choices(numbers, cum_weights=weights)
         if before is None and at >= counted_from:
@@ -100,7 +107,12 @@ def work(job: Job, begin: float) -> Counted:
             time.sleep(pause)
         late = max(late, -pause)
         if at >= begin + appears(number + job.seed * job.tokens, job.ttl):
-            verifier.verify(tokens[number])
+            presented = time.monotonic()
+            try:
+                verifier.verify(tokens[number])
+                accepted[str(number)] = presented
+            except InvalidToken:
+                refused += 1
             requests += 1
         at += pick.expovariate(job.rate)
     after = verifier.stats()
@@ -115,6 +127,8 @@ def work(job: Job, begin: float) -> Counted:
         shared_hits=after.shared_hits - before.shared_hits,
         all_calls=after.upstream_calls,
         late=late,
+        refused=refused,
+        accepted=accepted,
     )
 
 

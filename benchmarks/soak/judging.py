@@ -117,9 +117,14 @@ class Judgement:
         """Whether it grew by no more than it may."""
         return self.growth <= self.bar
 
-    def sentence(self) -> str:
-        """Return what happened, to read."""
+    def sentence(self, *, tried: bool = False) -> str:
+        """Return what happened, to read; of a soak that is too short to tell, that it was tried."""
         unit = BOUNDS[self.measure].unit
+        if tried:
+            return (
+                f"{self.measure} of {self.subject} was tried: {self.first:.4g} to {self.last:.4g} "
+                f"{unit}; whether it grows takes {SHORTEST} s to tell"
+            )
         verdict = "stayed flat" if self.flat else "GREW"
         return (
             f"{self.measure} of {self.subject} {verdict}: {self.growth:+.3g} {unit} an hour, at "

@@ -58,12 +58,15 @@ def figures(ran, pattern):
 
 
 def test_every_load_is_measured_on_both_applications(ran):
-    """Throughput and three percentiles each, drawn in one plot."""
+    """Throughput and three percentiles each, drawn in one plot; of few answers, not all of them."""
     for framework in ("Flask", "Django"):
         for what in ("throughput", "p50", "p99", r"p99\.9"):
             taken = figures(ran, f"^{framework}.*: {what}$")
             assert 4 == len(taken)
-            assert all(figure > 0 for figure in taken.values())
+            missing = {row for row, figure in taken.items() if figure is None}
+            assert all("too few answers" in ran.results[row].detail for row in missing)
+            assert not (missing and what in ("throughput", "p50"))
+            assert all(figure > 0 for figure in taken.values() if figure is not None)
     drawn = {one.topic for one in ran.results.values() if one.row.endswith("throughput")}
     assert {"machine-load"} == drawn
 

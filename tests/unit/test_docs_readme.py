@@ -26,12 +26,8 @@ def links(text):
 
 
 def test_every_link_from_the_root_leads_somewhere():
-    """To a page, a folder or a picture; plots are another test's, as a run draws them."""
-    wanted = [
-        target
-        for target in links(README) + links(CONTRIBUTING)
-        if not re.fullmatch(r"docs/benchmarks/.*\.svg", target)
-    ]
+    """To a page, a folder, a picture or a plot."""
+    wanted = links(README) + links(CONTRIBUTING)
     assert len(wanted) > 30
     assert [] == [target for target in wanted if not (ROOT / target).exists()]
 
@@ -82,15 +78,33 @@ def test_every_extra_of_the_readme_is_one():
         assert re.fullmatch(r"tokenward\[(\w+)\]", requirement)[1] in there
 
 
-def test_each_plot_stands_beside_the_command_that_draws_it():
-    """Of a benchmark that there is."""
-    named = re.findall(r"\.venv/bin/python -m benchmarks (\w+)`", README)
-    drawn = re.findall(r"\]\(docs/benchmarks/([a-z-]+)\.svg\)", README)
-    assert len(named) == len(drawn) == 4
+PLOT = re.compile(r"`make bench NAMES=(\w+)`\n\n!\[[^]]+\]\(docs/benchmarks/([a-z-]+)\.svg\)\n\n")
+
+
+def test_each_plot_stands_under_the_command_that_draws_it():
+    """By make, which works in a fresh clone; of a benchmark that there is."""
+    shown = PLOT.findall(README)
     registry = (ROOT / "benchmarks" / "registry.py").read_text("utf-8")
-    assert set(named) <= set(re.findall(r'"(\w+)"', registry))
-    for name, plot in zip(named, drawn, strict=True):
-        assert plot.replace("-", "_").startswith(name)
+    assert {name for name, _ in shown} <= set(re.findall(r'"(\w+)"', registry))
+    drawn = {"machine": "machine-faults"}
+    assert [drawn.get(name, name.replace("_", "-")) for name, _ in shown] == [
+        plot for _, plot in shown
+    ]
+    assert README.count(".svg)") == len(shown) == 4
+
+
+def test_make_hands_on_what_to_measure():
+    """The commands of the README name benchmarks to the program."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    recipe = makefile.partition("\nbench: ")[2].partition("\n\n")[0]
+    assert "$(PY) -m benchmarks $(NAMES)" in recipe
+
+
+def test_every_picture_of_the_readme_has_the_whole_width():
+    """None stands in a table, where a phone shows it too small to be read."""
+    assert [] == [line for line in README.splitlines() if line.startswith("|") and "![" in line]
+    pictures = re.findall(r"^!\[[^]]+\]\((\S+)\)$", README, re.MULTILINE)
+    assert README.count("![") == len(pictures) == 7
 
 
 @pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.png")), ids=os.path.basename)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,16 +35,20 @@ class Kind:
         called: What people call it.
         sizes: How many users.
         number: Calls a round.
+        rounds: At most.
         batch: Users that are stored in one step.
         note: What a reader must know about these figures.
+        stops: Whether it could not go on to as many users as the others.
     """
 
     name: str
     called: str
     sizes: tuple[int, ...]
     number: int
+    rounds: int = 155
     batch: int = 20_000
     note: str = ""
+    stops: bool = False
 
 
 def measure(
@@ -81,7 +86,7 @@ def in_memory(effort: Effort) -> Curve:
     kind = Kind(
         "memory",
         "memory",
-        of_effort(effort, once=_ONCE, short=tenfold(FEW, 10_000), full=tenfold(FEW, 100_000)),
+        of_effort(effort, once=_ONCE, short=tenfold(FEW, 100_000), full=tenfold(FEW, 1_000_000)),
         of_effort(effort, once=2, short=20, full=20),
     )
     return _curve(kind, lambda: "memory://", effort)
@@ -94,11 +99,13 @@ def in_mongodb(
     kind = Kind(
         "mongodb",
         "what stands in for MongoDB",
-        of_effort(effort, once=_ONCE, short=tenfold(FEW, 10_000), full=tenfold(FEW, 100_000)),
-        of_effort(effort, once=1, short=5, full=5),
+        of_effort(effort, once=_ONCE, short=(FEW, 3_000), full=(FEW, 10_000, 30_000)),
+        number=1,
+        rounds=11,
         batch=1_000,
         note=" SecantusDB stands in for MongoDB: it reads a whole collection for an order, for "
         "`$ne` and for findAndModify, where MongoDB itself goes by an index.",
+        stops=True,
     )
     try:
         with server() as new_url:
@@ -108,10 +115,13 @@ def in_mongodb(
 
 
 def _curve(kind: Kind, new_url: Callable[[], str], effort: Effort) -> Curve:
+    rounds = min(kind.rounds, effort.rounds(31))
     with contextlib.ExitStack() as stack:
         calls: dict[str, dict[int, Callable[[], object]]] = {}
         for size in kind.sizes:
+            began = time.monotonic()
             kept = stack.enter_context(filled(new_url(), size, batch=kind.batch))
+            filling = time.monotonic() - began
             for operation, call in operations(kept, size).items():
                 calls.setdefault(operation, {})[size] = call
         lines = [
@@ -120,11 +130,18 @@ def _curve(kind: Kind, new_url: Callable[[], str], effort: Effort) -> Curve:
             *(
                 line
                 for name, sizes in calls.items()
-                for line in timed({name: sizes}, number=kind.number, rounds=effort.rounds(31))
+                for line in timed({name: sizes}, number=kind.number, rounds=rounds)
             )
         ]
     grown = worst(lines)
     few, many = kind.sizes[0], kind.sizes[-1]
+    stops = ""
+    if kind.stops:
+        slowest = max(lines, key=lambda line: line.points[-1].y)
+        stops = (
+            f" It stops at {many:,} users: storing them took {filling:,.0f} s there, and "
+            f"{slowest.name!r} {slowest.points[-1].y / 1_000:,.0f} ms a call."
+        )
     return Curve(
         f"growth-users-{kind.name}",
         f"Users in {kind.called}: among {many:,} no operation takes more than {times(grown)} as "
@@ -133,5 +150,5 @@ def _curve(kind: Kind, new_url: Callable[[], str], effort: Effort) -> Curve:
         "µs a call",
         lines,
         detail=f"Ids and digests at random, somebody else at each call; a page is of {PAGE}; "
-        f"medians and quartiles.{kind.note}",
+        f"medians and quartiles.{kind.note}{stops}",
     )

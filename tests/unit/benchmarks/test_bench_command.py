@@ -44,7 +44,7 @@ def main(benchmarks, monkeypatch, tmp_path):
 def test_figures_are_kept_printed_and_drawn(main, capsys):
     """In the folder, and on standard output."""
     assert 0 == main("login")
-    assert {"results.json", "results.md", "login.svg"} == {
+    assert {"results.json", "figures.md", "results.md", "login.svg"} == {
         path.name for path in main.folder.iterdir()
     }
     printed = capsys.readouterr()
@@ -94,7 +94,7 @@ def test_plots_are_drawn_anew_from_the_figures_alone(main):
     """Nothing is measured for it, and the files are the same."""
     main("login")
     before = {path.name: path.read_bytes() for path in main.folder.iterdir()}
-    for name in ("login.svg", "results.md"):
+    for name in ("login.svg", "figures.md", "results.md"):
         (main.folder / name).unlink()
     assert 0 == main("--draw")
     assert before == {path.name: path.read_bytes() for path in main.folder.iterdir()}

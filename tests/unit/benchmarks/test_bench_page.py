@@ -19,8 +19,14 @@ def run(benchmarks):
 @pytest.fixture
 def page(benchmarks):
     """Return the page of these runs."""
+    return lambda *runs: benchmarks("report.markdown").page(runs)
+
+
+@pytest.fixture
+def figures(benchmarks):
+    """Return the plots of these runs, with their captions."""
     markdown, plots = benchmarks("report.markdown"), benchmarks("report.plots")
-    return lambda *runs: markdown.page(runs, plots.drawn(runs))
+    return lambda *runs: markdown.figures(runs, plots.drawn(runs))
 
 
 @pytest.mark.parametrize(
@@ -54,13 +60,13 @@ def test_nothing_is_no_table(benchmarks):
     assert "" == benchmarks("report.markdown").table([timeline])
 
 
-def test_a_plot_is_shown_with_what_it_shows_and_the_command(benchmarks, run, page):
-    """In its section, above its table."""
+def test_a_plot_is_shown_with_what_it_shows_and_the_command(benchmarks, run, figures):
+    """In its section, without a table."""
     result = benchmarks("findings").Result("row", 1, "x", None, topic="login")
-    text = page(run("login", result))
+    text = figures(run("login", result))
     caption = (
         "*A login. Over the one bcrypt hash of cost 12 that it cannot do without.* "
-        "`python -m benchmarks login` measures and draws it."
+        "`make bench NAMES=login` measures and draws it."
     )
     assert caption in text
     places = [
@@ -70,15 +76,28 @@ def test_a_plot_is_shown_with_what_it_shows_and_the_command(benchmarks, run, pag
             "### login",
             "![A login](login.svg)",
             caption,
-            "| row |",
         )
     ]
     assert sorted(places) == places
+    assert "| row |" not in text
 
 
-def test_a_section_has_one_heading(run, page):
+def test_a_table_stands_on_a_page_of_its_own(benchmarks, run, page, figures):
+    """Without plots; what has no table is not named there, and what has no plot not beside them."""
+    findings = benchmarks("findings")
+    result = findings.Result("row", 1, "x", None)
+    timeline = findings.Timeline("told", "Told", "answers", [0], {"200": [1]})
+    runs = run("login", result), run("machine", timeline)
+    tables, plots = page(*runs), figures(*runs)
+    assert ("### login" in tables, "### machine" in tables) == (True, False)
+    assert ("### login" in plots, "### machine" in plots) == (False, True)
+    assert "](" not in tables
+
+
+def test_a_section_has_one_heading(benchmarks, run, page):
     """However many benchmarks stand under it."""
-    text = page(run("cached_verify"), run("threads"), run("soak"))
+    result = benchmarks("findings").Result("row", 1, "x", None)
+    text = page(*(run(name, result) for name in ("cached_verify", "threads", "soak")))
     assert ["## Introspection", "## Endurance", "## Measured"] == [
         line for line in text.splitlines() if line.startswith("## ")
     ]

@@ -3,6 +3,8 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -32,7 +34,17 @@ def test_a_benchmark_is_imported_when_it_is_measured(benchmarks, monkeypatch):
 def test_each_name_has_a_command(benchmarks):
     """The soak has one of its own."""
     command = benchmarks("registry").command
-    assert ("python -m benchmarks login", "python -m benchmarks.soak") == (
-        command("login"),
-        command("soak"),
-    )
+    assert ("make bench NAMES=login", "make soak") == (command("login"), command("soak"))
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("login", "-m benchmarks $(NAMES)"), ("soak", "-m benchmarks.soak --output")],
+)
+def test_a_command_works_in_a_fresh_clone(benchmarks, name, recipe):
+    """The Makefile knows its target, which installs what is missing before it measures."""
+    target = benchmarks("registry").command(name).split()[1]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    head, *recipes = makefile[makefile.index(f"\n{target}:") :].strip().split("\n\t")
+    assert head.startswith(f"{target}: $(DEV)")
+    assert any(recipe in line for line in recipes)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[3]
         ("cold_token", [1, 1.5, 1, 1.5, 1, 1.5, ...]),
         ("first_verify", [0.45, 0.62, 0.8, 0.86, ...]),
         ("long_token", [2, ...]),
-        ("import_time", [1.3, 1.3, 0.1, ...]),
+        ("import_time", [1.3, 1.3, 0.1, 3, 3, 3, ...]),
     ],
 )
 def test_a_row_with_peers_runs(benchmarks, nowhere, row, bars):
@@ -46,6 +47,7 @@ def test_one_fetch_is_counted_however_many_keys_are_named(benchmarks, nowhere):
     fetches, p99, peers = benchmarks("rows.unknown_kids").measure(effort, made=nowhere)
     assert ("200 unknown kids: fetches", 1, 1) == (fetches.row, fetches.figure, fetches.bar)
     assert 0 < p99.figure < 100
+    assert "the bar is 2 because" in p99.detail
     assert peers.figure is None
 
 
@@ -93,6 +95,9 @@ def test_the_rows_of_the_frameworks_run(tmp_path):
         "django_view": ["Django, protected view on a hit", "Django: peers"],
         "drf_view": ["DRF, protected view on a hit", "DRF: peers"],
     } == {name: [one["row"] for one in run["findings"]] for name, run in runs.items()}
+    details = {name: run["findings"][0]["detail"] for name, run in runs.items()}
+    assert "(1 query, " in details["django_view"]
+    assert all("of which the cached verification" in one for one in details.values())
     assert {"flask-view.svg", "django-view.svg", "drf-view.svg"} == {
         path.name for path in tmp_path.glob("*.svg")
     }
@@ -108,3 +113,34 @@ def test_threads_are_told_of_beside_the_floor(benchmarks, nowhere):
         ("the floor: SHA-256, dict, expiry", None),
     ] == [(one.by, one.bar) for one in measured]
     assert {("threads", "x throughput")} == {(one.topic, one.unit) for one in measured}
+    assert [True, True, False] == [
+        "x the floor of the same round" in one.detail for one in measured
+    ]
+
+
+def test_what_a_first_verification_cannot_do_without_is_told(benchmarks, nowhere):
+    """The signature is most of it: a missed bar is explained by what is left."""
+    *ours, _peers = benchmarks("rows.first_verify").measure(
+        benchmarks("harness").Effort(0), made=nowhere
+    )
+    assert [True] * 4 == ["the signature alone" in one.detail for one in ours]
+
+
+def test_a_gain_is_told_over_the_floor_s_of_the_same_round(benchmarks):
+    """Where the floor loses, what loses as much is no slower than it."""
+    told = benchmarks("crowd").over_the_floor([0.4, 0.8, 0.9], [0.5, 0.8, 0.75])
+    assert "; 1 x the floor of the same round (0.9 to 1.1), which itself gains 0.75 x" == told
+
+
+def test_what_waits_for_nobody_is_timed_by_its_thread(benchmarks, nowhere, monkeypatch):
+    """A hit is, whatever the machine does besides."""
+    row, clocks = benchmarks("rows.cached_verify"), []
+    interleaved = row.interleaved
+
+    def watched(*candidates, **how):
+        clocks.append(how["clock"])
+        return interleaved(*candidates, **how)
+
+    monkeypatch.setattr(row, "interleaved", watched)
+    row.measure(benchmarks("harness").Effort(0), made=nowhere)
+    assert [time.thread_time] == clocks

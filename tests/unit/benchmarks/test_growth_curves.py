@@ -1,5 +1,6 @@
 """benchmarks/growth: every curve has its lines and its sizes."""
 
+import re
 from contextlib import nullcontext
 
 import pytest
@@ -99,6 +100,28 @@ def test_users_are_kept_in_every_store(measured, mongo):
     assert names == [curve.name for curve in curves]
     assert [same_for(OPERATIONS, [10, 20])] * 3 == [shape(curve) for curve in curves]
     assert "SecantusDB stands in for MongoDB" in curves[-1].detail
+    assert re.search(
+        r"It stops at 20 users: storing them took \d+ s there, and '", curves[-1].detail
+    )
+    assert not any("It stops" in curve.detail for curve in curves[:-1])
+
+
+@pytest.mark.parametrize(("scale", "most"), [(1, 100_000), (5, 1_000_000)])
+def test_users_in_files_and_in_memory_are_as_many(benchmarks, monkeypatch, scale, most):
+    """As many as an effort has time for."""
+    users, seen = benchmarks("growth.users"), []
+    monkeypatch.setattr(users, "_curve", lambda kind, *_: seen.append(kind))
+    effort = benchmarks("harness").Effort(scale)
+    users.in_sqlite(effort)
+    users.in_memory(effort)
+    assert [(1_000, most)] * 2 == [(kind.sizes[0], kind.sizes[-1]) for kind in seen]
+
+
+def test_signed_entries_that_are_fewer_are_told(benchmarks):
+    """The reader sees why one line ends before the others."""
+    stops = benchmarks("growth.entries")._stops
+    assert "" == stops((10, 100), (10, 100))
+    assert stops((10, 100), (10, 100, 1_000)).startswith(" Signed tokens stop at 100: ")
 
 
 def test_a_server_that_is_missing_is_told_of(benchmarks):

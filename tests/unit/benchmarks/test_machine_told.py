@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -151,6 +152,32 @@ def test_each_thing_that_must_not_happen_misses_its_own_bar(machine, told, row, 
     assert 1 == found[row].figure
 
 
+@pytest.mark.parametrize("verdict", ["wrong", "failed"])
+def test_answers_that_must_not_be_are_told_one_by_one(machine, told, verdict):
+    """Their kind, stream, second and status; of more than ten the first ten, and how many more."""
+    row = {"wrong": "wrong admissions: bad", "failed": "500s"}[verdict]
+    bad = [(5.06 + n, 0.1, "flask-bad", "bad", 200, verdict) for n in range(12)]
+    one = rows(machine, with_more(machine, told, bad[0]))[row]
+    assert "of 601 answers; bad of flask-bad at 5.1 s: 200" == one.detail
+    many = rows(machine, with_more(machine, told, *reversed(bad)))[row].detail.split("; ")
+    assert (12, "bad of flask-bad at 14.1 s: 200", "and 2 more") == (len(many), *many[-2:])
+
+
+def test_the_title_of_the_latencies_says_what_they_were(machine, told):
+    """In a usual second, and in the worst; a slow second is in the title, whatever was away."""
+    over_time, load = machine("told").latency_over_time, machine("load")
+    said = (
+        "Tokens in use, p99 of each 1 s: 10 ms while nothing is broken, {} ms at worst, {} s after"
+    )
+    assert over_time(told, width=1).title.startswith(said.format(10, 0))
+    slow = load.Answer(START + 12.5, 0.25, "flask-hit", "hit", 200, "right")
+    slower = dataclasses.replace(told, answers=[*told.answers, slow])
+    assert over_time(slower, width=1).title.startswith(said.format(250, 12))
+    whole = dataclasses.replace(told.happenings[0], start=START, end=START + 60)
+    never_quiet = dataclasses.replace(told, happenings=[whole])
+    assert "while nothing" not in over_time(never_quiet, width=1).title
+
+
 @pytest.mark.parametrize("fault", ["OUTAGE", "SLOW", "MONGO"])
 def test_tokens_in_use_must_be_answered_whoever_of_the_auth_service_is_away(machine, told, fault):
     """The server, its speed, or its store; not while something else is."""
@@ -234,6 +261,88 @@ def test_an_application_that_asks_too_often_misses_its_bar(machine):
         found = {("flask", "cold"): [calm.Round(answers, asked)]}
         (result,) = machine("measured").questions(found)
         assert (off, off == 0) == (result.figure, result.met)
+
+
+@pytest.mark.parametrize(
+    ("answers", "missing"),
+    [(1_000, []), (999, ["p99.9"]), (99, ["p99", "p99.9"])],
+)
+def test_a_percentile_of_too_few_answers_is_no_figure(machine, answers, missing):
+    """One answer at least is beyond it; else it would be the slowest, under another name."""
+    calm, answer = machine("calm"), machine("load").Answer
+    seen = [answer(float(n), 0.1, "load", "cold", 200, "right") for n in range(answers)]
+    results = machine("measured").loads({("flask", "cold"): [calm.Round(seen, answers)]})
+    without = [one for one in results if one.figure is None]
+    assert missing == [one.row.rpartition(" ")[2] for one in without]
+    assert {f"too few answers: {answers}"} >= {one.detail for one in without}
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5])
+def test_new_tokens_suffice_for_every_percentile(machine, scale):
+    """On each application."""
+    effort = import_module("benchmarks.harness").Effort(scale)
+    _seconds, rounds, cold = machine("measured").amounts(effort)
+    assert machine("measured").is_enough(rounds * cold, 0.999)
+
+
+def test_what_was_revoked_is_asked_about_when_everybody_had_time_to_hear_of_it(
+    machine, monkeypatch
+):
+    """Who lost Redis comes back after two seconds, and a busy machine is slower."""
+    faults, now, fed = machine("faults"), [0.0], []
+    drill = faults.Drill.__new__(faults.Drill)
+    drill._pace = faults.Pace(calm=faults.GRACE, away=1.0, slow=0.5)
+    drill._revoked, drill._in_use = [], ["b", "a"]
+    back = {}
+
+    class Quiet:
+        """Answers to everything and does nothing; what is revoked is told with its moment."""
+
+        folder, apps = None, {"flask": None}
+
+        def __getattr__(self, _name):
+            return lambda *_: Counter()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def revoke(self, token):
+            back[token] = now[0]
+
+        def answers(self):
+            return []
+
+        def feed(self, _stream, asks):
+            fed.extend((ask.token, now[0]) for ask in asks)
+
+    def start():
+        now[0] += 0.1
+        back["b"] = now[0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    drill._stack = Quiet()
+    redis = Quiet()
+    redis.start = start
+    monkeypatch.setattr(faults, "Load", lambda *_: Quiet())
+    monkeypatch.setattr(faults.Drill, "_streams", lambda _: [])
+    monkeypatch.setattr(
+        faults.Drill,
+        "faults",
+        {
+            faults.OUTAGE: lambda: drill._without(Quiet(), 1.0),
+            faults.SLOW: lambda: None,
+            faults.REDIS: lambda: drill._without(redis, 1.0, meanwhile=drill._revoke),
+        },
+    )
+    monkeypatch.setattr("time.sleep", sleep)
+    drill.run()
+    assert ["a", "b"] == [token for token, _ in fed]
+    assert all(at - back[token] >= 2 * faults.GRACE for token, at in fed)
 
 
 def test_throughput_counts_from_the_first_question_to_the_last_answer(machine):

@@ -287,6 +287,13 @@ def test_a_real_fleet_is_measured_beside_its_prediction(scaling, no_effort):
     results = [one for one in findings if hasattr(one, "row")]
     curves = {one.name: one for one in findings if hasattr(one, "lines")}
     assert ["scaling-load", "scaling-staleness", "scaling-fleet"] == list(curves)
+    late = [one for one in results if "staleness" in one.row]
+    assert ["mean staleness", "staleness of 99 of 100"] * 2 == [
+        one.row.partition(":")[0] for one in late
+    ]
+    assert {measured.TOLERANCE} == {one.bar for one in late}
+    assert all("measured" in one.detail for one in late[:2])
+    assert all("simulated" in one.detail for one in late[2:])
     real = [one for one in results if "a real fleet at" in one.row]
     assert [measured.TOLERANCE] * 4 == [one.bar for one in real]
     assert [False, True] * 2 == [one.row.endswith(measured.SHARED) for one in real]
@@ -308,7 +315,7 @@ def test_a_real_fleet_is_measured_beside_its_prediction(scaling, no_effort):
 def test_without_a_redis_the_rest_is_measured(scaling, no_effort, monkeypatch):
     """What needs one says that it was not measured, and why."""
     monkeypatch.setenv("PATH", "")
-    found = itertools.islice(scaling("measured").measure(no_effort), 3)
+    found = itertools.islice(scaling("measured").measure(no_effort), 5)
     (missing,) = (one for one in found if one.figure is None)
     assert "not measured: no redis-server" in missing.detail
 
@@ -370,8 +377,101 @@ def test_a_run_on_a_machine_that_stood_still_is_not_reported(scaling):
     found = measured._beside(measured.REAL, said, seen, is_valid=False)
     assert (None, None) == (found.figure, found.met)
     assert "stood still for 3.0 s" in found.detail
-    assert measured._stood_still(measured.REAL, seen)
-    assert not measured._stood_still(measured.REAL, dataclasses.replace(seen, late=0.4))
+    assert [True, False] == [real.stood_still(2, late) for late in (3.0, 0.4)]
+
+
+@pytest.fixture
+def revoked(scaling, monkeypatch):
+    """The real fleet whose tokens are revoked, with what its runs saw put in its place."""
+    module = scaling("revoked")
+
+    class NoWorkers:
+        def __init__(self, number):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(module, "Workers", NoWorkers)
+    effort = import_module("benchmarks.harness").Effort(1)
+
+    def measured(*late):
+        rest = itertools.chain(late, itertools.repeat(0.0))
+        monkeypatch.setattr(
+            module, "revocations", lambda *_, **__: module.Seen([0.5, 1.5], next(rest))
+        )
+        return list(module.real(effort))
+
+    return measured
+
+
+def test_staleness_is_that_of_all_runs_together(scaling, revoked):
+    """Beside the prediction for the same fleet; a run that stood still is done again."""
+    said = scaling("staleness").staleness(scaling("revoked").REAL)
+    for late in ((), (9.0, 9.0)):
+        mean, p99 = revoked(*late)
+        off = scaling("measured").off
+        assert [off(said.mean, 1.0), off(said.p99, 1.5)] == [mean.figure, p99.figure]
+        assert f"predicted {said.mean:.2f} s, measured 1.00 s; 8 revocations" in mean.detail
+
+
+def test_a_fleet_that_stands_still_says_nothing_of_staleness(revoked):
+    """However often it was tried."""
+    found = revoked(0.0, 9.0, 7.0, 8.0)
+    assert [None, None] == [one.figure for one in found]
+    assert {"not measured: the machine stood still for 8.0 s, 3 times"} == {
+        one.detail for one in found
+    }
+
+
+def test_a_wait_ends_with_the_last_process_that_accepts(scaling):
+    """It is none where nobody accepted the token after its revocation."""
+    revoked, worker = scaling("revoked"), scaling("worker")
+    counted = [
+        worker.Counted(1, 1, 1, 0, 1, 0.0, accepted=accepted)
+        for accepted in ({"0": 12.0, "1": 9.0}, {"0": 11.0}, {})
+    ]
+    assert [2.0, 0.0, 0.0] == revoked.waits({0: 10.0, 1: 10.0, 2: 10.0}, counted)
+
+
+def test_staleness_is_summed_up_as_the_simulation_does(scaling):
+    """Mean, what 99 of 100 do not exceed, and the longest."""
+    found = scaling("revoked").summary([float(n) for n in range(200, 0, -1)])
+    assert (100.5, 199.0, 200.0) == (found.mean, found.p99, found.worst)
+
+
+def test_a_token_that_the_endpoint_revokes_is_refused_by_who_asks_anew(scaling):
+    """And accepted until then; the others go on."""
+    worker, upstream = scaling("worker"), import_module("benchmarks.upstream")
+    with upstream.running() as issuer:
+        issuer.revoke(worker.token(0))
+        job = worker.Job(
+            url=issuer.url(),
+            redis=None,
+            rate=400,
+            tokens=2,
+            zipf=0,
+            ttl=0.05,
+            max_entries=10,
+            warm_up=0,
+            seconds=0.3,
+            seed=0,
+        )
+        found = worker.work(job, time.monotonic())
+    assert ["1"] == list(found.accepted)
+    assert 0 < found.refused < found.requests
+
+
+def test_titles_of_curves_are_made_of_their_figures(scaling):
+    """Whatever a fleet is predicted to ask stands in the title as it does in the lines."""
+    curve = scaling("measured").fleets((1, 10))
+    shared, alone = (line.points[-1].y for line in curve.lines[:2])
+    assert "10 hosts" in curve.title
+    assert f"{alone:,.0f} questions a second" in curve.title
+    assert f"{shared:,.0f} with a shared cache" in curve.title
 
 
 def test_what_the_processes_counted_is_added_up(scaling):

@@ -399,6 +399,8 @@ def test_a_leak_is_told_by_its_process(soak):
     usual = noisy()
     leaking = usual | {"memory": lambda at: usual["memory"](at) + at / 60}
     (said,) = missed(soak, record(soak, values=leaking))
+    sentences = list(soak("__main__").said(record(soak, values=leaking)))
+    assert any("memory of flask worker 1 GREW" in one for one in sentences)
     assert said.startswith("MISSED: soak: growth of memory: ")
     assert "memory of flask worker 1 GREW: +" in said
     titles = [
@@ -446,6 +448,10 @@ def test_a_soak_that_is_too_short_says_that_it_only_tried(soak):
     seen = record(soak, seconds=60, values=leaking)
     growths = [r for r in soak("reporting").findings(seen) if "growth" in getattr(r, "row", "")]
     assert [] == missed(soak, seen)
+    sentences = [one for one in soak("__main__").said(seen) if " of flask worker 1 " in one]
+    assert len(MEASURES) == len(sentences)
+    assert all("flask worker 1 was tried: " in one for one in sentences)
+    assert not any("GREW" in one or "stayed flat" in one for one in sentences)
     assert {(None, "60 seconds are too short to tell; this was only a try")} == {
         (one.figure, one.detail) for one in growths
     }
