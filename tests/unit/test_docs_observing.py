@@ -1,19 +1,21 @@
 """docs/observing.md: its code is run; its metrics, events and loggers are those of the code."""
 
 import io
+import json
 import logging
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
 import pytest
-from doc_pages import Page, settings, slugs
+from doc_pages import Page, slugs
 from prometheus_client import CollectorRegistry
 
 import tokenward
 from tokenward import ClientSecretBasic, IntrospectionClient
-from tokenward.config.build import build_authenticator
 from tokenward.observe import PrometheusMetrics
 from tokenward.observe.metrics import _CACHE_EVENTS
 from tokenward.testing import FakeAuthorizationServer
@@ -51,11 +53,25 @@ def test_metrics_and_log_lines_are_made(asked, caplog):
     assert [words[0]] == words[1:]
 
 
+BUILT = """
+import json, sys
+from tokenward.config import Settings, build_authenticator
+print(len(build_authenticator(Settings.model_validate(json.loads(sys.argv[1]))).credentials))
+"""
+
+
 def test_the_setting_is_one():
-    """With it, the parts of a configuration are observed."""
+    """With it, the parts of a configuration are observed; in a process whose registry is empty."""
     (written,) = PAGE.tomls()
     entry = {"type": "jwks", "issuer": "https://login.example", "audience": "orders"}
-    assert build_authenticator(settings({**written, "credentials": [entry]})).credentials
+    done = subprocess.run(
+        [sys.executable, "-c", BUILT, json.dumps({**written, "credentials": [entry]})],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert "1\n" == done.stdout
 
 
 def test_the_files_of_gunicorn_run(tmp_path, monkeypatch):
