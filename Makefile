@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-around test-here test-beside test-fast test-peers test-gevent test-oldest lint docs check bench bench-full bench-compare soak format clean
+.PHONY: help demo test test-around test-here test-soak test-fast test-peers test-gevent test-oldest lint docs check bench bench-full bench-compare soak format clean
 
 VENV := .venv
 OLDEST := .venv-oldest
@@ -48,13 +48,13 @@ test: $(DEV) $(OLD) ## every test, under branch coverage; on greenlets; with the
 	tools/install_browser.sh
 	tools/install_peers.sh
 	$(PY) -m coverage erase
-	$(MAKE) -j3 test-around test-here test-beside
+	$(MAKE) -j3 test-around test-here test-oldest
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
-	$(MAKE) test-gevent
+	$(MAKE) -j2 test-gevent test-soak
 
-# Three lanes side by side, each about as long as the others: what talks to other processes, what
-# works inside this one, and the oldest releases with a short soak, which wait and idle more.
+# Three lanes side by side: what talks to other processes, what works inside this one, and the oldest
+# releases. The short soak comes after them, when the machine is quiet enough to judge a trend.
 AROUND := tests/peers tests/browser tests/faults
 
 test-around:
@@ -63,8 +63,7 @@ test-around:
 test-here:
 	$(PY) -m coverage run -m pytest -p no:cacheprovider $(addprefix --ignore=,$(AROUND))
 
-test-beside:
-	$(MAKE) test-oldest
+test-soak:
 	SOAK_S=$${SOAK_S:-300} $(PY) -m benchmarks.soak --output build/soak
 
 test-fast: $(DEV) ## every test that needs no foreign server and no browser
