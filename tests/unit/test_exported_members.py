@@ -2,13 +2,13 @@
 
 import ast
 import importlib
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fresh_interpreter import loaded_by
+from unmeasured import unmeasured
 
 import tokenward
 
@@ -29,7 +29,6 @@ CONTRACT = {
 }
 
 # Coverage's own start in a subprocess imports some of what is looked for here.
-WITHOUT_COVERAGE = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
 
 # What a program that uses one part must not pay for, or must not need to have installed.
 FOREIGN = {
@@ -37,20 +36,6 @@ FOREIGN = {
     *("pydantic", "pydantic_core", "email_validator", "requests", "urllib3", "jwt", "cryptography"),
     *("bcrypt", "sqlite3", "pymongo", "redis", "limits", "prometheus_client", "asyncio"),
 }
-
-
-def loaded_by(script):
-    """Return which top-level modules an interpreter of its own has loaded after a script."""
-    show = "import sys, json; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"{script}\n{show}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=WITHOUT_COVERAGE,
-    )
-    assert (0, "") == (done.returncode, done.stderr), done.stderr
-    return set(json.loads(done.stdout))
 
 
 def for_type_checkers():
@@ -141,7 +126,7 @@ def test_importing_the_root_loads_nothing():
         capture_output=True,
         text=True,
         check=True,
-        env=WITHOUT_COVERAGE,
+        env=unmeasured(),
     )
 
     assert set() == loaded_by("import tokenward") & FOREIGN

@@ -1,17 +1,12 @@
 """What an application that only verifies tokens loads: its verifiers, and nothing of a service."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from fresh_interpreter import loaded_by
 
 import tokenward.flask
 from tokenward.flask import _service
 
 # Coverage's own start in a subprocess imports some of what is looked for here.
-WITHOUT_COVERAGE = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
 
 OF_A_SERVICE = {
     *("tokenward.service", "tokenward.endpoints", "tokenward.schemas", "tokenward.repositories"),
@@ -99,20 +94,6 @@ environ = {"HTTP_AUTHORIZATION": "Bearer " + jwt.encode(said, SECRET)}
 setup_testing_defaults(environ)
 assert b"mine" == b"".join(app(environ, lambda status, headers: None))
 """
-
-
-def loaded_by(script):
-    """Return which modules an interpreter of its own has loaded after a script."""
-    show = "import sys, json; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"{script}\n{show}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=WITHOUT_COVERAGE,
-    )
-    assert (0, "") == (done.returncode, done.stderr), done.stderr
-    return set(json.loads(done.stdout))
 
 
 def shop(framework, *credentials):
