@@ -316,6 +316,55 @@ def test_entries_are_bounded(clock, source, kind):
     assert (3, 7) == (cache.stats().entries, cache.stats().evictions)
 
 
+def test_what_has_ended_makes_room_before_it_is_needed(clock):
+    """Memory follows what is good: the oldest that are past everything go as others come."""
+    cache = LookupCache(max_entries=1_000, clock=clock)
+    source = Source(clock, ends=10, stale_until=20)
+    for number in range(300):
+        look_up(cache, source, key=number.to_bytes(4, "big"))
+        clock.now += 1
+
+    assert list(range(280, 300)) == [int.from_bytes(key, "big") for key in cache.entries]
+    assert (20, 0) == (cache.stats().entries, cache.stats().evictions)
+
+
+def test_a_crowd_that_has_ended_goes_by_and_by(clock, source):
+    """Each that comes takes two with it, so none holds the lock for long."""
+    cache = LookupCache(max_entries=1_000, clock=clock)
+    for number in range(400):
+        look_up(cache, source, key=number.to_bytes(4, "big"))
+    clock.now += 10
+    left = []
+    for number in range(400, 700):
+        look_up(cache, source, key=number.to_bytes(4, "big"))
+        left.append(len(cache.entries))
+
+    assert [399, 398, 397] == left[:3]
+    assert (200, 300) == (min(left), left[-1])
+
+
+def test_what_is_good_is_not_dropped_with_what_has_ended(clock, source):
+    """The oldest may have long to live: nobody behind it goes before its place is needed."""
+    cache = LookupCache(max_entries=3, clock=clock)
+    look_up(cache, Source(clock, ends=100), key=b"long")
+    look_up(cache, source, key=b"brief")
+    clock.now += 50
+    look_up(cache, source, key=b"new")
+    assert [b"long", b"brief", b"new"] == list(cache.entries)
+
+
+def test_a_refusal_that_has_ended_is_remembered(clock, source):
+    """An answer that others share counts only if it is newer, so its moment is not forgotten."""
+    cache = LookupCache(max_entries=3, clock=clock)
+    source.answer = InvalidToken()
+    with pytest.raises(InvalidToken):
+        look_up(cache, source)
+    refused, source.answer = clock.now, "v"
+    clock.now += 50
+    look_up(cache, source, key=OTHER)
+    assert refused == cache.refused_at(KEY)
+
+
 def test_no_entries_at_all(clock, source):
     """With room for none, every look-up asks."""
     cache = LookupCache(max_entries=0, clock=clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import threading
 import time
@@ -26,7 +27,8 @@ _SECOND_CHANCES = 16
 class LookupCache(Generic[V]):
     """Two bounded caches, accepted and refused, in front of a source that is asked once.
 
-    A flood of refused keys cannot evict accepted ones. A look-up that began before an
+    A flood of refused keys cannot evict accepted ones. What is accepted is dropped some time after
+    its end, when others come; that is no eviction. A look-up that began before an
     `invalidate`, a `clear` or a live look-up of the same key never stores its result, and answers
     nobody who came later: it is no longer the flight that is registered.
 
@@ -277,9 +279,19 @@ class LookupCache(Generic[V]):
         kept = self.entries if entry.refusal is None else self.refusals
         if self.max_entries <= 0 or entry.stale_until <= self.clock():
             return 0
+        self._drop_ended()
         evicted = self._make_room(kept)
         kept[key] = entry
         return evicted
+
+    def _drop_ended(self) -> None:
+        # From the oldest on, so that memory follows what is good and not the bound: two for each
+        # that comes catch up with any number. Refusals stay, for `refused_at`.
+        now = self.clock()
+        for key, entry in list(itertools.islice(self.entries.items(), 2)):
+            if now < entry.stale_until:
+                break
+            del self.entries[key]
 
     def _make_room(self, kept: OrderedDict[bytes, Entry[V]]) -> int:
         # Second chance: the oldest goes, unless it was used since it last stood here. The chances
