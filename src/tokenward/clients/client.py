@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tokenward import _jose
 from tokenward._log import shown
-from tokenward._seal import check_secret
+from tokenward._secrets import check_secret
 from tokenward.bearer import check_scopes
 from tokenward.errors import ConfigurationError
 

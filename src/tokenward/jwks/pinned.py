@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenward import _jose, _json
 from tokenward._log import shown
-from tokenward._seal import check_secret
+from tokenward._secrets import check_secret
 from tokenward.errors import ConfigurationError
 from tokenward.jwkset import KeySnapshot
 

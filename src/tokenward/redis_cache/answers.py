@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tokenward._seal import check_secrets
+from tokenward._secrets import check_secrets
 from tokenward.redis_cache.server import Server, packed, plain
 from tokenward.shared_cache import MAX_VALUE_BYTES
 

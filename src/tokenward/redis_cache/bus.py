@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tokenward import _fork
-from tokenward._seal import check_secrets
+from tokenward._secrets import check_secrets
 from tokenward.redis_cache.listener import Listener, Subscriber
 from tokenward.redis_cache.server import Server, packed, plain
 

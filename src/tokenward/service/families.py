@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tokenward._audit import audit
-from tokenward._seal import digest_of_random_token, random_token
+from tokenward._secrets import digest_of_random_token, random_token
 from tokenward.errors import ConfigurationError, InvalidGrant, InvalidScope, UnauthorizedClient
 from tokenward.repositories import Family, Rotation
 from tokenward.schemas import LoginResponse

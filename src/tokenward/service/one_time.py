@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
 
-from tokenward._seal import digest_of_random_token, random_token
+from tokenward._secrets import digest_of_random_token, random_token
 from tokenward.errors import AuthServiceUnavailable, InvalidRequest, InvalidToken
 
 if TYPE_CHECKING:

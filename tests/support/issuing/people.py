@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tokenward._seal import digest_of_random_token
+from tokenward._secrets import digest_of_random_token
 
 # What became of a change: it was acknowledged, nobody knows, or nobody has asked for it.
 DONE, PERHAPS, NOT_ASKED = "done", "perhaps", "not asked"

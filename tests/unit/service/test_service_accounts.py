@@ -16,7 +16,7 @@ from auth_services import (
     unknown_token,
 )
 
-from tokenward._seal import random_token
+from tokenward._secrets import random_token
 from tokenward.errors import (
     AuthServiceUnavailable,
     InvalidCredentials,

@@ -16,7 +16,7 @@ from auth_services import (
     unknown_token,
 )
 
-from tokenward._seal import digest_of_random_token
+from tokenward._secrets import digest_of_random_token
 from tokenward.clients import Client
 from tokenward.errors import (
     AuthServiceUnavailable,

@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from tokenward._secrets import check_secret
+
 # Strict: True is no number of seconds, and "60" one that was quoted by mistake.
 PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
 Seconds = Annotated[float, Field(ge=0, strict=True)]
@@ -151,9 +153,6 @@ def _list_of_one(value: Any) -> Any:
 
 
 def _are_strong(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    # Only who seals something loads cryptography.
-    from tokenward._seal import check_secret  # noqa: PLC0415
-
     for position, secret in enumerate(secrets, 1):
         check_secret(secret.get_secret_value(), what=f"secret {position}")
     return secrets

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tokenward._secrets import check_secret
 from tokenward.config.settings.fields import (
     LIST_OF_ONE,
     Count,
@@ -113,8 +114,6 @@ class ClientSection(Section):
     @classmethod
     def _is_a_secret(cls, secret: Any) -> Any:
         if secret is not None:
-            from tokenward._seal import check_secret  # noqa: PLC0415 - see above
-
             check_secret(secret.get_secret_value(), what="the client_secret")
         return secret
 

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from tokenward._secrets import check_secret
 from tokenward.config.settings.credentials.asked import LiveSection
 from tokenward.config.settings.credentials.placed import PlacedEntry, VerifyingSection
 from tokenward.config.settings.fields import (
@@ -160,7 +161,6 @@ class SharedSecretEntry(_SignedEntry):
     @classmethod
     def _is_a_key(cls, secret: SecretStr, around: ValidationInfo) -> SecretStr:
         from tokenward import _jose  # noqa: PLC0415 - see above
-        from tokenward._seal import check_secret  # noqa: PLC0415 - see above
 
         algorithm = around.data.get("algorithm", "HS256")
         text = secret.get_secret_value()
