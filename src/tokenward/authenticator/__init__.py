@@ -6,14 +6,9 @@ presented there; an `Authenticator` holds them in order, with the rules around t
 
 from __future__ import annotations
 
-from tokenward.authenticator.core import (
-    Authentication,
-    Authenticator,
-    Credential,
-    in_force,
-    overridden,
-    put_in_force,
-)
+from tokenward.authenticator.core import Authenticator
+from tokenward.authenticator.credential import Authentication, Credential
+from tokenward.authenticator.overrides import in_force, overridden, put_in_force
 from tokenward.authenticator.requirement import Requirement
 from tokenward.authenticator.rules import is_preflight
 from tokenward.authenticator.sources import (

@@ -3,80 +3,22 @@
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from tokenward._log import OncePerMinute
+from tokenward.authenticator.credential import Authentication
+from tokenward.authenticator.refusals import refuse
 from tokenward.authenticator.rules import SAFE_METHODS, Origins, PublicPaths
 from tokenward.authenticator.sources import EnvironHeaders, authorization
 from tokenward.bearer import check_realm, error_response, read_bearer, refuse_query_token
-from tokenward.errors import (
-    AuthError,
-    AuthServiceUnavailable,
-    ConfigurationError,
-    InvalidToken,
-    NotAuthenticated,
-)
+from tokenward.errors import AuthError, ConfigurationError, InvalidToken, NotAuthenticated
 from tokenward.protocols import serves_live, warm_up
 
 if TYPE_CHECKING:
-    from tokenward.authenticator.sources import Source
+    from tokenward.authenticator.credential import Credential
     from tokenward.bearer import ErrorResponse
     from tokenward.principal import Principal
-    from tokenward.protocols import Headers, TokenVerifier
-
-_logger = logging.getLogger("tokenward.refused")
-_seldom = OncePerMinute(_logger)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A place in a request, and who verifies what is presented there.
-
-    Args:
-        source: `authorization`, `header` or `cookie`.
-        verifier: Decides; several at one place are joined by `ByIssuer`.
-        ambient: Whether a browser or a proxy attaches it by itself, so that unsafe methods need
-            proof against cross-site requests. Left out: what the source says. Cookies and
-            ``Cf-Access-Jwt-Assertion`` always are.
-
-    Raises:
-        ConfigurationError: ``ambient=False`` for a source that always is.
-    """
-
-    source: Source
-    verifier: TokenVerifier = field(repr=False)
-    ambient: bool = field(default=None, kw_only=True)  # type: ignore[assignment] # set below
-
-    def __post_init__(self) -> None:
-        declared: bool | None = self.ambient
-        if declared is None:
-            object.__setattr__(self, "ambient", self.source.ambient)
-        elif not declared and not self.source.declarable:
-            raise ConfigurationError(
-                f"What comes in {self.source.place} is attached by browsers or proxies on their "
-                "own; remove ambient=False."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Authentication:
-    """Who asks, and by which credential we know."""
-
-    principal: Principal
-    credential: Credential
-
-    # One a request: as a frozen class makes it, by two calls more, it takes three times as long.
-    def __init__(self, principal: Principal, credential: Credential) -> None:
-        _set_principal(self, principal)
-        _set_credential(self, credential)
-
-
-_slots: Any = Authentication
-_set_principal, _set_credential = _slots.principal.__set__, _slots.credential.__set__
+    from tokenward.protocols import Headers
 
 
 class Authenticator:
@@ -174,7 +116,7 @@ class Authenticator:
                 if credential.ambient:
                     self._check_site(principal, method, headers)
             except AuthError as error:
-                _refuse(credential, error)
+                refuse(credential, error)
             return Authentication(principal, credential)
         return self._unpresented(headers, method, peer, live=live)
 
@@ -193,7 +135,7 @@ class Authenticator:
                     principal = _somebody(self._verify(token, live=live))
                     return Authentication(principal, self._bearer)
             except AuthError as error:
-                _refuse(self._bearer, error)
+                refuse(self._bearer, error)
         return self.authenticate(
             EnvironHeaders(environ),
             method=environ["REQUEST_METHOD"],
@@ -228,7 +170,7 @@ class Authenticator:
                 if credential.ambient:
                     self._check_site(principal, method, headers)
             except AuthError as error:
-                _refuse(credential, error)
+                refuse(credential, error)
             return Authentication(principal, credential)
         return self._unpresented(headers, method, peer)
 
@@ -312,7 +254,7 @@ class Authenticator:
                 if credential.ambient:
                     self._check_site(principal, method, headers)
             except AuthError as error:
-                _refuse(credential, error)
+                refuse(credential, error)
             return Authentication(principal, credential)
         raise self._told(NotAuthenticated())
 
@@ -332,68 +274,3 @@ def _somebody(principal: Principal) -> Principal:
     if not getattr(principal, "is_authenticated", False):
         raise InvalidToken("the verifier returned nobody, and did not raise", reason="no_subject")
     return principal
-
-
-def _refuse(credential: Credential, error: AuthError) -> NoReturn:
-    # A log handler that fails changes no outcome.
-    with suppress(Exception):
-        _log(credential, error)
-    if isinstance(error, NotAuthenticated):
-        # Something was presented; an optional view must not take this for nothing.
-        raise InvalidToken("the verifier takes the token for none") from None
-    try:
-        raise error
-    finally:
-        # An error knows the frames it came through; one that also knew the error would keep a
-        # refused request in memory until the collector comes.
-        del error
-
-
-def _log(credential: Credential, error: AuthError) -> None:
-    if isinstance(error, AuthServiceUnavailable):
-        return
-    place = credential.source.place
-    issuer = getattr(credential.verifier, "issuer", None)
-    who = issuer if isinstance(issuer, str) else type(credential.verifier).__name__
-    _logger.debug("refused at %s by %s: %s: %s", place, who, error.reason, error.hint)
-    _seldom.log(
-        logging.WARNING,
-        (place, who, error.reason),
-        "refused at %s by %s: %s: %s (the next minute's like it are logged at DEBUG only)",
-        place,
-        who,
-        error.reason,
-        error.hint,
-    )
-
-
-class _Overrides:
-    """The authenticators that tests have put in force, the innermost last."""
-
-    # Replaced as a whole, never changed: other threads read it.
-    stack: tuple[Authenticator, ...] = ()
-
-
-_overrides = _Overrides()
-
-
-def put_in_force() -> Authenticator | None:
-    """Return the authenticator that a test has put in force, if one has."""
-    return _overrides.stack[-1] if _overrides.stack else None
-
-
-def in_force(authenticator: Authenticator) -> Authenticator:
-    """Return the authenticator an adapter must ask: its own, unless a test has set another."""
-    stack = _overrides.stack
-    return stack[-1] if stack else authenticator
-
-
-@contextmanager
-def overridden(authenticator: Authenticator) -> Iterator[Authenticator]:
-    """Put ``authenticator`` in force in every adapter of this process; for tests."""
-    before = _overrides.stack
-    _overrides.stack = (*before, authenticator)
-    try:
-        yield authenticator
-    finally:
-        _overrides.stack = before
