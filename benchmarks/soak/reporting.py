@@ -152,10 +152,10 @@ def _timelines(record: Record) -> Iterator[Timeline]:
 
 
 def _verdict(record: Record, measures: Sequence[str]) -> str:
-    if record.seconds < SHORTEST:
+    judged = [one for one in judgements(record) if one.measure in measures]
+    if record.seconds < SHORTEST or not judged:
         return "was tried"
-    flat = all(one.flat for one in judgements(record) if one.measure in measures)
-    return "stays flat" if flat else "grows"
+    return "stays flat" if all(one.flat for one in judged) else "grows"
 
 
 Series = Sequence[tuple[float, float]]

@@ -414,6 +414,16 @@ def test_a_leak_is_told_by_its_process(soak):
     assert [True, False, False] == [" grows over 5 minutes" in title for title in titles]
 
 
+def test_what_nobody_could_judge_is_not_called_flat(soak):
+    """A soak without a sample of something says that it was tried."""
+    seen = record(soak)
+    seen.readings[:] = [reading for reading in seen.readings if "memory" not in reading.values]
+    (memory,) = (
+        f for f in soak("reporting").findings(seen) if getattr(f, "name", "") == "soak-memory"
+    )
+    assert memory.title.startswith("The memory of every process was tried over")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
