@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.findings import OURS, Result
 from benchmarks.harness import quartiles
 from benchmarks.parts import new_token
+from benchmarks.together import calls_together, together
 
 if TYPE_CHECKING:
     from benchmarks.upstream import Upstream
@@ -95,7 +94,7 @@ def one_cold_token(
     for _ in range(rounds):
         ask, token = make(case.url(upstream)), new_token()
         before = upstream.calls()
-        times.append(_together(THREADS, partial(_try, ask, token, seen)))
+        times.append(together(partial(_try, ask, token, seen), threads=THREADS))
         calls.append(upstream.calls() - before)
     row = f"32 threads, one cold token, upstream {case.name}{f': {by}' if by != OURS else ''}"
     last = statistics.median(times)
@@ -142,8 +141,8 @@ def throughput(
     for _ in range(rounds):
         shuffle(order)
         for name, call in order:
-            ones[name].append(_together(1, partial(_repeat, call, calls)))
-            eights[name].append(_together(EIGHT, partial(_repeat, call, calls // EIGHT)))
+            ones[name].append(calls_together(call, calls, threads=1))
+            eights[name].append(calls_together(call, calls, threads=EIGHT))
     gains = {
         name: [one / eight for one, eight in zip(ones[name], eights[name], strict=True)]
         for name in candidates
@@ -187,29 +186,6 @@ def _gained(name: str, case: str, ratios: Sequence[float], detail: str) -> Resul
         spread=quartiles(ratios),
         case=case,
     )
-
-
-def _together(count: int, work: Callable[[], object]) -> float:
-    """Return the seconds from when ``count`` threads begin ``work`` until the last is done."""
-    barrier = threading.Barrier(count + 1)
-
-    def begin() -> None:
-        barrier.wait()
-        work()
-
-    threads = [threading.Thread(target=begin) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    barrier.wait()
-    started = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - started
-
-
-def _repeat(call: Callable[[], object], times: int) -> None:
-    for _ in range(times):
-        call()
 
 
 def _try(ask: Ask, token: str, seen: set[str]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +14,7 @@ from benchmarks.growth.inside import with_peers
 from benchmarks.growth.sizes import of_effort, point
 from benchmarks.parts import canned_verifier, floor_of, new_token
 from benchmarks.signed import pinned_verifier, signer
+from benchmarks.together import calls_together
 
 if TYPE_CHECKING:
     from benchmarks.harness import Effort
@@ -89,31 +88,12 @@ def over_one(
     order, shuffle = list(ratios), random.Random(0).shuffle  # noqa: S311 - no secret
     for _ in range(rounds):
         shuffle(order)
-        seconds = {(n, count): _together(candidates[n], count, calls) for n, count in order}
+        seconds = {(n, c): calls_together(candidates[n], calls, threads=c) for n, c in order}
         for name, count in order:
             ratios[name, count].append(seconds[name, 1] / seconds[name, count])
     return [
         Line(name, [point(count, ratios[name, count]) for count in threads]) for name in candidates
     ]
-
-
-def _together(call: Callable[[], object], count: int, calls: int) -> float:
-    """Return the seconds that ``count`` threads take for ``calls`` together."""
-    barrier = threading.Barrier(count + 1)
-
-    def work() -> None:
-        barrier.wait()
-        for _ in range(calls // count):
-            call()
-
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    barrier.wait()
-    started = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - started
 
 
 def _swarmauri() -> tuple[str, Callable[[str], object]]:

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, cast
 
+from benchmarks.machine.program import last_of
+
 if TYPE_CHECKING:
     from benchmarks.machine.asking import Ask, Verdict
 
@@ -96,8 +98,12 @@ class Load:
                 cwd=ROOT,
                 text=True,
             )
-        self._say({"seconds": self._seconds, "streams": [asdict(one) for one in self._streams]})
-        self._hear()
+        try:
+            self._say({"seconds": self._seconds, "streams": [asdict(one) for one in self._streams]})
+            self._hear()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -106,17 +112,8 @@ class Load:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                process.communicate(timeout=_PATIENCE)
-        finally:
-            process.kill()
-            process.wait()
-        if process.returncode and error is None:
-            raise RuntimeError(f"the load failed: {self._log.read_text('utf-8')[-2000:]}")
+        if self._end() and error is None:
+            raise RuntimeError(f"the load failed: {last_of(self._log)}")
 
     def answers(self) -> list[Answer]:
         """Return what was answered since this was last asked; after the block, the rest."""
@@ -142,6 +139,19 @@ class Load:
         self._say({"withdraw": token})
         self._hear()
 
+    def _end(self) -> int:
+        """End the process, and return its status."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                process.communicate(timeout=_PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+        return process.returncode
+
     def _say(self, what: object) -> None:
         pipe = self._process.stdin if self._process else None
         if pipe is None:
@@ -152,7 +162,7 @@ class Load:
     def _hear(self) -> None:
         pipe = self._process.stdout if self._process else None
         if pipe is None or not pipe.readline():
-            raise RuntimeError(f"the load has ended: {self._log.read_text('utf-8')[-2000:]}")
+            raise RuntimeError(f"the load has ended: {last_of(self._log)}")
 
 
 def _answer(line: str) -> Answer:

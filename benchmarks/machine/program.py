@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 HOST = "127.0.0.1"
@@ -29,14 +28,14 @@ class Program:
         name: Of it, and of its log.
         folder: Where it works and logs.
         command: To start it.
-        port: Where it listens; ``None``: a free port.
+        port: Where it listens.
         environ: More of the environment.
-        cwd: Where it is started; default: ``folder``.
 
     Attributes:
         name: As given.
         host: Always the loopback address.
-        port: Where it listens, each time it is started.
+        port: As given, each time it is started.
+        log: What it said, each time it was started.
     """
 
     def __init__(
@@ -61,12 +60,7 @@ class Program:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property
@@ -121,8 +115,7 @@ class Program:
                 or time.monotonic() > deadline
             ):
                 self.kill()
-                said = self.log.read_text("utf-8", "replace")[-2000:]
-                raise Unavailable(f"{self.name} does not start; it said:\n{said}")
+                raise Unavailable(f"{self.name} does not start; it said:\n{last_of(self.log)}")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -159,6 +152,11 @@ class Program:
     def answers(self) -> bool:
         """Tell whether it answers now."""
         raise NotImplementedError
+
+
+def last_of(log: Path) -> str:
+    """Return the end of a log, for an error's text."""
+    return log.read_text("utf-8", "replace")[-2000:]
 
 
 def free_port() -> int:

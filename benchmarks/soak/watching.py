@@ -140,8 +140,11 @@ def size_of(machine: Stack) -> Iterator[Size]:
 
 
 def _size_of_database(database: Database[dict[str, object]]) -> dict[str, int]:
+    # Collections are named after the tables of SQLite's file, in a database that others may share.
     names = sorted(database.list_collection_names())
-    return {name: database[name].estimated_document_count() for name in names}
+    return {
+        name.removeprefix("tokenward_"): database[name].estimated_document_count() for name in names
+    }
 
 
 def _size_of_file(reader: sqlite3.Connection, path: Path) -> tuple[dict[str, int], int]:

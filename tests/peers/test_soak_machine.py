@@ -1,9 +1,12 @@
 """benchmarks/soak: the real machine, for as long as it takes to see that everything agrees."""
 
+import dataclasses
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from tokenward.repositories import open_repositories
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,3 +35,17 @@ def test_a_short_soak_adds_up(soak, tmp_path):
     assert ["keys rotated"] == [mark.label for mark in record.marks]
     assert [] == soak("__main__").complaints(soak("reporting").findings(record))
     assert record.seconds == progress[-1][0] >= 3
+
+
+def test_collections_are_judged_as_the_tables_are(soak, mongo, tmp_path):
+    """One name for what both stores keep, so that what is late in one is late in the other."""
+    url = mongo.new_url()
+    server = dataclasses.make_dataclass("Server", ["url"])(url)
+    machine = dataclasses.make_dataclass("Machine", ["folder", "mongo"])(tmp_path, server)
+    open_repositories(url, bcrypt_cost=4).close()
+    with soak("watching").size_of(machine) as size:
+        rows, taken = size()
+
+    assert None is taken
+    assert soak("watching").REVOCATIONS in {f"store, {name}" for name in rows}
+    assert {"users", "families", "revocations"} <= set(rows)

@@ -1,6 +1,8 @@
-"""benchmarks/harness.py, crowd.py, flood.py: what is measured is what is told."""
+"""benchmarks/harness.py, together.py, crowd.py, flood.py: what is measured is what is told."""
 
 import itertools
+import threading
+import time
 
 import pytest
 
@@ -62,6 +64,65 @@ def test_calls_for_one_cold_token_are_counted(benchmarks):
     assert {("somebody", "cold-token", "upstream 503")} == {
         (one.by, one.topic, one.case) for one in (calls, last)
     }
+
+
+def test_threads_work_at_the_same_time(benchmarks):
+    """Each does the work once, and all are done when the seconds are told."""
+    done, all_here = [], threading.Barrier(4, timeout=20)
+
+    def work():
+        all_here.wait()
+        done.append(threading.get_ident())
+
+    assert benchmarks("together").together(work, threads=4) > 0
+    assert 4 == len(set(done)) == len(done)
+
+
+def test_threads_are_timed_until_the_last_is_done(benchmarks):
+    """And from when they begin; the clock counts who is done, one after the other."""
+    done, begun, arrived = [], threading.Event(), itertools.count()
+    turns, in_time = [threading.Event() for _ in range(33)], []
+
+    def clock():
+        in_time.append(begun.wait(5))
+        seen = len(done)
+        turns[0].set()
+        return seen
+
+    def work():
+        begun.set()
+        turn = next(arrived)
+        turns[turn].wait(20)
+        # Whoever does not wait for the others has every chance to look now.
+        for _ in range(30):
+            time.sleep(0)
+        done.append(turn)
+        turns[turn + 1].set()
+
+    assert 32 == benchmarks("together").together(work, threads=32, clock=clock)
+    assert [True, True] == in_time
+
+
+def test_a_thread_that_fails_leaves_no_figure(benchmarks):
+    """It would be done at once; its error comes when the others are done too."""
+    done, numbers = [], itertools.count()
+
+    def work():
+        if next(numbers) == 2:
+            raise KeyError("a token")
+        done.append(1)
+
+    with pytest.raises(KeyError, match="a token"):
+        benchmarks("together").together(work, threads=4)
+    assert 3 == len(done)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 10), (4, 8)])
+def test_threads_share_the_calls_evenly(benchmarks, threads, expected):
+    """What is left over is called by none."""
+    calls = []
+    assert benchmarks("together").calls_together(lambda: calls.append(1), 10, threads=threads) > 0
+    assert expected == len(calls)
 
 
 def test_a_cache_that_grows_is_told_from_one_that_does_not(benchmarks):

@@ -91,7 +91,11 @@ def test_the_rows_of_the_frameworks_run(tmp_path):
     )
     runs = json.loads((tmp_path / "results.json").read_text("utf-8"))["benchmarks"]
     assert {
-        "flask_view": ["Flask, protected view on a hit", "Flask: peers"],
+        "flask_view": [
+            "Flask, protected view on a hit",
+            "Flask, the least that protects a view",
+            "Flask: peers",
+        ],
         "django_view": ["Django, protected view on a hit", "Django: peers"],
         "drf_view": ["DRF, protected view on a hit", "DRF: peers"],
     } == {name: [one["row"] for one in run["findings"]] for name, run in runs.items()}

@@ -1,6 +1,7 @@
 """benchmarks/growth: every curve has its lines and its sizes."""
 
 import re
+import threading
 from contextlib import nullcontext
 
 import pytest
@@ -60,6 +61,20 @@ def test_threads_are_compared_with_one(measured, nowhere):
     assert same_for(names, [1, 2]) == shape(curve)
     assert {1.0} == {line.points[0].y for line in curve.lines}
     assert curve.detail.endswith("The peers were not measured: no network.")
+
+
+def test_as_many_threads_call_as_the_curve_says(benchmarks):
+    """They share the calls that one alone makes."""
+    callers = []
+    (line,) = benchmarks("growth.thread_counts").over_one(
+        {"somebody": lambda: callers.append(threading.get_ident())},
+        threads=(1, 4),
+        calls=8,
+        rounds=1,
+    )
+    assert [1, 4] == [point.x for point in line.points]
+    assert 8 + 8 == len(callers)
+    assert len(set(callers)) >= 4
 
 
 def test_longer_tokens_are_verified_beside_pyjwt(measured, nowhere):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -198,6 +199,18 @@ def test_a_load_that_fails_says_so(machine, tmp_path):
             running.feed("another", [])
 
 
+def test_a_load_that_does_not_start_says_so(machine, tmp_path):
+    """And its process is gone, though the block was never entered."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    load, before = machine("load"), children.read_text("ascii")
+    with (
+        pytest.raises(RuntimeError, match=r"(?s)the load has ended.*TypeError"),
+        load.Load(tmp_path, [load.Stream("one", 1, connections="many")], 60),
+    ):
+        pytest.fail("it has no streams")
+    assert before == children.read_text("ascii")
+
+
 def test_the_load_ends_with_whoever_started_it(machine, tmp_path):
     """Its standard input ends then, whatever became of them."""
     load = machine("load")
@@ -231,6 +244,22 @@ def test_a_server_is_slow_for_as_long_as_it_is_told(machine, tmp_path, monkeypat
     server.slow(0)
     conf.pre_request(None, None)
     assert [2.5] == slept
+
+
+def test_a_program_ends_with_its_block(machine, tmp_path):
+    """However well it is."""
+    programs = machine("programs")
+
+    class Sleeper(programs.Program):
+        def answers(self):
+            return self.running
+
+    with Sleeper("sleeper", tmp_path, ["sleep", "60"], port=1) as sleeper:
+        pid = sleeper.pid
+        os.kill(pid, 0)
+    assert not sleeper.running
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_calls_are_counted_by_path(machine, tmp_path):
