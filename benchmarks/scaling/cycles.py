@@ -24,7 +24,7 @@ class Cycle:
 
     Attributes:
         length: Seconds.
-        kept: Seconds for which the process has an entry, ended ones included.
+        kept: Seconds for which the process has an entry: to its end, or to the turn after it.
     """
 
     length: float
@@ -57,16 +57,18 @@ class Kind:
         rate: Requests a second that reach the process, for one of them.
         due: Seconds after which its entry is asked about again if it was used.
         ttl: Seconds after which it is in any case.
+        held: See `cycle`.
     """
 
     tokens: int
     rate: float
     due: float
     ttl: float
+    held: float = FOREVER
 
     def cycle(self, stays: float) -> Cycle:
         """Return what becomes of one of them; see `cycle`."""
-        return cycle(self.rate, due=self.due, ttl=self.ttl, stays=stays)
+        return cycle(self.rate, due=self.due, ttl=self.ttl, held=self.held, stays=stays)
 
     def lookups_of_shared(self, stays: float) -> float:
         """Return how often a second the process looks one of them up where answers are shared.
@@ -81,35 +83,44 @@ class Kind:
         return (1 + again) / (self.ttl + 1 / self.rate)
 
 
-def cycle(rate: float, *, due: float, ttl: float, stays: float = FOREVER) -> Cycle:
+def cycle(
+    rate: float, *, due: float, ttl: float, held: float = FOREVER, stays: float = FOREVER
+) -> Cycle:
     """Return the cycle of a token in one process that shares nothing.
 
     Args:
         rate: Requests a second.
         due: Seconds after which an entry that was used is asked about again.
         ttl: Seconds after which any is.
+        held: Seconds after which its turn comes in any case, and what has ended by its turn is
+            dropped, used or not; `FOREVER`: what has ended is treated as what has not.
         stays: Seconds from where an entry is put in the cache to where it is dropped or, if it was
             used meanwhile, put once more: the characteristic time of the cache.
     """
-    if stays == FOREVER:
-        passes, rest, again, window = 0, due, FOREVER, ttl - due
+    turn = min(stays, held)
+    if turn == FOREVER:
+        passes, rest, again = 0, due, FOREVER
     else:
-        passes = int(due / stays)
-        rest = due - passes * stays
-        again = stays - rest
-        window = min(ttl - due, again)
-    unused = math.exp(-rate * stays)
+        passes = max(0, math.ceil(due / turn) - 1)
+        rest = due - passes * turn
+        again = turn - rest
+    window = min(ttl - due, again)
+    unused = math.exp(-rate * turn)
     survived = (1 - unused) ** passes
     dropped_at = 0.0
     if passes and unused > 1e-12:
-        dropped_at = stays * (1 - survived * (1 + passes * unused)) / unused
+        dropped_at = turn * (1 - survived * (1 + passes * unused)) / unused
     idle = math.exp(-rate * rest)
     # An entry that nobody used is served once more when it is due, and then counts as used.
-    served_once = idle * -math.expm1(-rate * window) / rate
-    length = dropped_at + survived * (due + served_once) + 1 / rate
-    until_used = -math.expm1(-rate * (again + stays)) / rate
+    served = idle * -math.expm1(-rate * window)
+    length = dropped_at + survived * (due + served / rate) + 1 / rate
+    has_ended = held < FOREVER and again >= ttl - due
+    last = again if has_ended else again + turn
+    until_used = -math.expm1(-rate * last) / rate
     until_idle = -math.expm1(-rate * again) / rate
-    after = (1 - idle) * until_used + idle * until_idle + served_once
+    # From where it is served once more to the next request or the turn, whichever comes first.
+    then = served / rate - idle * window * math.exp(-rate * last)
+    after = (1 - idle) * until_used + idle * until_idle + then
     return Cycle(length, dropped_at + survived * (due + after))
 
 
@@ -118,24 +129,27 @@ def characteristic_time(kinds: Sequence[Kind], max_entries: int) -> float:
 
     The caches of tokenward give an entry that was used a second chance. As in Che's approximation,
     the time is taken to be the same for all entries; it is the one with which the entries that are
-    kept fill the cache.
+    kept fill the cache. `FOREVER`: there is room for all that are kept to their end.
 
     Args:
         kinds: All tokens that reach the process.
         max_entries: The bound.
     """
-    if sum(kind.tokens for kind in kinds) <= max_entries:
+    tokens = sum(kind.tokens for kind in kinds)
+    if tokens <= max_entries or entries(kinds, FOREVER) <= max_entries:
         return FOREVER
-
-    def entries(stays: float) -> float:
-        cycles = ((kind.tokens, kind.cycle(stays)) for kind in kinds)
-        return sum(tokens * one.kept / one.length for tokens, one in cycles)
-
     low, high = _SHORTEST, _LONGEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if entries(math.exp(middle)) < max_entries else (low, middle)
+        fits = entries(kinds, math.exp(middle)) < max_entries
+        low, high = (middle, high) if fits else (low, middle)
     return math.exp(high)
+
+
+def entries(kinds: Sequence[Kind], stays: float) -> float:
+    """Return how many entries a process has, on average; see `cycle`."""
+    cycles = ((kind.tokens, kind.cycle(stays)) for kind in kinds)
+    return sum(tokens * one.kept / one.length for tokens, one in cycles)
 
 
 def epoch(rate: float, *, processes: int, due: float, ttl: float, latency: float = 0.0) -> Epoch:

@@ -38,7 +38,7 @@ GRID = tuple(
         (False, True), (0.0, 1.0), (1, 4, 16), (10_000, 300)
     )
 )
-"""Every one is simulated: with room for all tokens, and with too little."""
+"""Every one is simulated: with room for all tokens, and with room for a third of them."""
 
 PER_HOST = Fleet(rate=200, tokens=5_000, zipf=1.0, processes=8)
 """A host's share of a fleet that grows with its users."""
@@ -66,15 +66,16 @@ def measure(effort: Effort) -> Iterable[Finding]:
 def _simulated(effort: Effort) -> Iterator[Result]:
     grid = GRID if effort.scale else (replace(GRID[0], ttl=2),)
     requests = min(40_000, effort.rounds(20_000)) if effort.scale else 2_000
-    figures: dict[str, list[tuple[float, str]]] = {"questions": [], "look-ups": []}
+    figures: dict[str, list[tuple[float, str]]] = {}
     for fleet in grid:
         said, seen = predict(fleet), simulate(fleet, requests=requests)
-        for name, ours, theirs in (
-            ("questions", said.calls, seen.calls),
-            ("look-ups", said.lookups, seen.lookups),
+        for name, unit, ours, theirs in (
+            ("questions", "/s", said.calls, seen.calls),
+            ("look-ups", "/s", said.lookups, seen.lookups),
+            ("entries", "", said.entries, seen.entries),
         ):
-            text = f"predicted {ours:.1f}/s, simulated {theirs:.1f}/s ({_described(fleet)})"
-            figures[name].append((off(ours, theirs), text))
+            text = f"predicted {ours:.1f}{unit}, simulated {theirs:.1f}{unit} ({_described(fleet)})"
+            figures.setdefault(name, []).append((off(ours, theirs), text))
     for name, found in figures.items():
         worst, text = max(found)
         detail = f"the worst of {len(found)} fleets: {text}"

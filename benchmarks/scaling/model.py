@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.scaling.cycles import Kind, characteristic_time, epoch
+from benchmarks.scaling.cycles import Kind, characteristic_time, entries, epoch
 from benchmarks.scaling.popularity import classes
 from benchmarks.scaling.staleness import Staleness, staleness
 
@@ -42,7 +42,7 @@ class Prediction:
         redis_busy: The part of its one core that takes.
         shared_answers: That Redis holds.
         messages: Of the broadcast, delivered to processes.
-        entries: In the caches of one process, ended ones included.
+        entries: In the caches of one process.
         memory: Bytes that they take.
         staleness: Of a token that is revoked at the authorization server alone.
     """
@@ -70,7 +70,7 @@ class Prediction:
 
 def predict(fleet: Fleet) -> Prediction:
     """Return what a fleet does."""
-    calls, good_lookups, answers = _good(fleet)
+    calls, good_lookups, answers, accepted = _good(fleet)
     refused_calls, refusals = _refused(fleet)
     lookups = good_lookups + refused_calls
     asked = fleet.rate + fleet.refused_rate
@@ -83,7 +83,7 @@ def predict(fleet: Fleet) -> Prediction:
         written = calls + refused_calls + 2 * fleet.revocations
     published = fleet.revocations if fleet.broadcast else 0.0
     signs_of_life = HEARTBEATS * fleet.everywhere if fleet.broadcast else 0.0
-    entries = min(fleet.tokens, fleet.max_entries) + refusals
+    kept = accepted + refusals
     return Prediction(
         calls=calls,
         refused_calls=refused_calls,
@@ -96,14 +96,14 @@ def predict(fleet: Fleet) -> Prediction:
         redis_busy=looked_up * LOOKUP_SECONDS + written * WRITE_SECONDS,
         shared_answers=answers,
         messages=published * fleet.everywhere,
-        entries=entries,
-        memory=entries * ENTRY_BYTES,
+        entries=kept,
+        memory=kept * ENTRY_BYTES,
         staleness=staleness(fleet),
     )
 
 
-def _good(fleet: Fleet) -> tuple[float, float, float]:
-    # Questions, look-ups, and answers that the shared cache holds.
+def _good(fleet: Fleet) -> tuple[float, float, float, float]:
+    # Questions, look-ups, answers that the shared cache holds, and entries of a process.
     processes, lives = fleet.everywhere, {"due": fleet.due, "ttl": fleet.ttl}
     kinds, calls, answers = [], 0.0, 0.0
     for one in classes(fleet.tokens, fleet.zipf):
@@ -113,15 +113,17 @@ def _good(fleet: Fleet) -> tuple[float, float, float]:
             calls += one.tokens * found.calls / found.length
             answers += one.tokens * found.known / found.length
             # In a process the answer lives as long as is left of it: there is no asking ahead.
-            kinds.append(Kind(one.tokens, rate / processes, found.life, found.life))
+            # It is held behind answers that came shortly before it and live for all of ttl.
+            kinds.append(Kind(one.tokens, rate / processes, found.life, found.life, fleet.ttl))
         else:
-            kinds.append(Kind(one.tokens, rate / processes, **lives))
-    if not fleet.shared:
-        calls = processes * _questions(kinds, fleet.max_entries)
-        return calls, calls, 0.0
+            kinds.append(Kind(one.tokens, rate / processes, **lives, held=fleet.ttl))
     stays = characteristic_time(kinds, fleet.max_entries)
+    kept = min(fleet.max_entries, entries(kinds, stays))
+    if not fleet.shared:
+        calls = processes * _questions(kinds, stays)
+        return calls, calls, 0.0, kept
     lookups = processes * sum(kind.tokens * kind.lookups_of_shared(stays) for kind in kinds)
-    return calls, max(calls, lookups), answers
+    return calls, max(calls, lookups), answers, kept
 
 
 def _refused(fleet: Fleet) -> tuple[float, float]:
@@ -134,11 +136,12 @@ def _refused(fleet: Fleet) -> tuple[float, float]:
         return fleet.refused_rate, fleet.max_entries
     rate = fleet.refused_rate / fleet.refused_tokens / fleet.everywhere
     kind = Kind(fleet.refused_tokens, rate, fleet.negative_ttl, fleet.negative_ttl)
-    calls = fleet.everywhere * _questions([kind], fleet.max_entries)
+    # They stay when they have ended, until their place is needed.
+    stays = characteristic_time([kind], fleet.max_entries)
+    calls = fleet.everywhere * _questions([kind], stays)
     return calls, min(fleet.refused_tokens, fleet.max_entries)
 
 
-def _questions(kinds: list[Kind], max_entries: int) -> float:
+def _questions(kinds: list[Kind], stays: float) -> float:
     # Of one process, a second.
-    stays = characteristic_time(kinds, max_entries)
     return sum(kind.tokens / kind.cycle(stays).length for kind in kinds)

@@ -52,13 +52,21 @@ def shares(tokens: int, zipf: float) -> list[float]:
     return [weight / whole for weight in weights]
 
 
-def appears(number: int, ttl: float) -> float:
-    """Return how many seconds after the beginning a token is presented first, ``ttl`` at most.
+def appearances(tokens: int, ttl: float, *, process: int, shared: bool) -> list[float]:
+    """Return how many seconds after the beginning a process is presented each token first.
 
-    Spread evenly over numbers: tokens that all came at once would be asked about again at one time,
-    for long, and one token by all processes likewise.
+    Spread evenly over ``ttl``: tokens that all came at once would be asked about again at one time,
+    for long, and one token by all processes likewise. An answer that is shared is of one age
+    everywhere, so there a token comes to all processes at one time.
+
+    Args:
+        tokens: How many there are.
+        ttl: Seconds.
+        process: The number of the process.
+        shared: Whether the processes share answers.
     """
-    return number * _GOLDEN % 1 * ttl
+    first = 0 if shared else process * tokens
+    return [number * _GOLDEN % 1 * ttl for number in range(first, first + tokens)]
 
 
 def _integral(low: float, high: float, zipf: float) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.parts import CREDENTIALS
-from benchmarks.scaling.popularity import appears, shares
+from benchmarks.scaling.popularity import appearances, shares
 from benchmarks.scaling.staleness import Staleness
 from benchmarks.upstream import ANSWER
 from tokenward import ClientSecretBasic, IntrospectionClient, IntrospectionVerifier, InvalidToken
@@ -30,7 +30,7 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What happened, a second, while it was counted; see `Prediction`."""
+    """What happened, a second, while it was counted, and the mean of entries; see `Prediction`."""
 
     calls: float
     refused_calls: float
@@ -134,13 +134,12 @@ def simulate(fleet: Fleet, *, requests: int, seed: int = 0, warm_up: float = WAR
     run.go(int(fleet.ttl * warm_up * run.rate))
     before = run.counters()
     started = run.clock.now
-    run.go(requests)
+    kept = run.go(requests)
     seconds = run.clock.now - started
     good, bad, misses, trips, commands = (
         (after - earlier) / seconds for after, earlier in zip(run.counters(), before, strict=True)
     )
-    entries = sum(one.stats().entries for one in run.verifiers) / len(run.verifiers)
-    return Observed(good, bad, misses, trips, commands, entries)
+    return Observed(good, bad, misses, trips, commands, sum(kept) / len(kept))
 
 
 def simulate_revocations(fleet: Fleet, *, samples: int, seed: int = 0) -> Staleness:
@@ -174,13 +173,7 @@ class _Run:
         self._good = [f"good-{number}" for number in range(fleet.tokens)]
         self._weights = list(itertools.accumulate(shares(fleet.tokens, fleet.zipf)))
         self.verifiers = [self._verifier() for _ in range(fleet.everywhere)]
-        self._from = [
-            {
-                token: self.clock.now + appears(number, fleet.ttl)
-                for number, token in enumerate(self._good, start=process * fleet.tokens)
-            }
-            for process in range(fleet.everywhere)
-        ]
+        self._from = [self._appearances(process) for process in range(fleet.everywhere)]
 
     def _verifier(self) -> IntrospectionVerifier:
         return IntrospectionVerifier(
@@ -193,17 +186,28 @@ class _Run:
             clock=self.clock,
         )
 
+    def _appearances(self, process: int) -> dict[str, float]:
+        fleet = self._fleet
+        after = appearances(fleet.tokens, fleet.ttl, process=process, shared=fleet.shared)
+        return {
+            token: self.clock.now + seconds
+            for token, seconds in zip(self._good, after, strict=True)
+        }
+
     def counters(self) -> tuple[float, ...]:
         misses = sum(one.stats().misses for one in self.verifiers)
         shared = self._shared
         trips, commands = (0, 0) if shared is None else (shared.trips, shared.commands)
         return (self.issuer.calls[True], self.issuer.calls[False], misses, trips, commands)
 
-    def go(self, requests: int) -> None:
-        """Let so many requests come."""
+    def go(self, requests: int) -> list[float]:
+        """Let so many requests come; return the entries of a process, now and then meanwhile."""
+        kept = []
         for _ in range(0, requests, _BATCH):
             for token in self._tokens():
                 self._present(token)
+            kept.append(sum(one.stats().entries for one in self.verifiers) / len(self.verifiers))
+        return kept
 
     def revocations(self) -> list[float]:
         """Revoke every token at a moment of its own; return the seconds to its last acceptance."""

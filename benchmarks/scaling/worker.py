@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.parts import TOKEN_CHARACTERS, client_for
-from benchmarks.scaling.popularity import appears, shares
+from benchmarks.scaling.popularity import appearances, shares
 from benchmarks.scaling.simulation import SECRETS
 from tokenward import IntrospectionVerifier, InvalidToken
 from tokenward.redis_cache import RedisSharedCache
@@ -95,6 +95,8 @@ def work(job: Job, begin: float) -> Counted:
     numbers = range(job.tokens)
     weights = list(itertools.accumulate(shares(job.tokens, job.zipf)))
     tokens = [token(number) for number in numbers]
+    shared = cache is not None
+    first = appearances(job.tokens, job.ttl, process=job.seed, shared=shared)
     at, counted_from = begin, begin + job.warm_up
     before, requests, refused, late = None, 0, 0, 0.0
     accepted: dict[str, float] = {}
@@ -106,7 +108,7 @@ def work(job: Job, begin: float) -> Counted:
         if pause > 0:
             time.sleep(pause)
         late = max(late, -pause)
-        if at >= begin + appears(number + job.seed * job.tokens, job.ttl):
+        if at >= begin + first[number]:
             presented = time.monotonic()
             try:
                 verifier.verify(tokens[number])

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import random
 import re
 import time
 from importlib import import_module
@@ -53,12 +54,17 @@ def test_one_process_that_shares_asks_as_one_that_does_not(predict):
     assert pytest.approx(predict(**one).calls) == predict(**one, shared=True).calls
 
 
-def test_an_entry_that_nobody_used_is_served_once_more_when_it_is_due(scaling):
+@pytest.mark.parametrize(
+    ("turn", "window"),
+    [pytest.param(math.inf, 6.0, id="to its end"), pytest.param(55.0, 1.0, id="to its turn")],
+)
+def test_an_entry_that_nobody_used_is_served_once_more_when_it_is_due(scaling, turn, window):
     """The cycle is that of the exact renewal, summed by hand."""
     rate, due, ttl = 0.05, 54.0, 60.0
-    again = math.exp(-rate * due) * (1 - math.exp(-rate * (ttl - due))) / rate
+    again = math.exp(-rate * due) * (1 - math.exp(-rate * window)) / rate
     expected = due + 1 / rate + again
-    assert pytest.approx(expected) == scaling("cycles").cycle(rate, due=due, ttl=ttl).length
+    found = scaling("cycles").cycle(rate, due=due, ttl=ttl, held=ttl, stays=turn)
+    assert pytest.approx(expected) == found.length
 
 
 def test_more_hosts_ask_more_unless_they_share(predict):
@@ -78,6 +84,49 @@ def test_processes_that_share_ask_at_once_while_an_answer_is_on_its_way(predict)
     assert pytest.approx(8, rel=0.01) == slow / quick
 
 
+def _lives(pick, rate, due, ttl, turn, *, drops_ended):
+    """Live through one cycle; return its length, and for how much of it there was an entry."""
+    now, comes, used = 0.0, turn, False
+    while True:
+        now += pick.expovariate(rate)
+        while comes <= now:
+            if not used or (drops_ended and comes >= ttl):
+                return now, comes
+            comes, used = comes + turn, False
+        if now >= ttl or (used and now >= due):
+            return now, now
+        used = True
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.3])
+@pytest.mark.parametrize(
+    ("due", "turn"),
+    [
+        pytest.param(54.0, 60.0, id="there is room"),
+        pytest.param(54.0, 50.0, id="its turn comes shortly before it is due"),
+        pytest.param(54.0, 28.0, id="its turn comes shortly after it is due"),
+        pytest.param(54.0, 20.0, id="its turn comes three times"),
+        pytest.param(60.0, 60.0, id="nothing is asked ahead"),
+        pytest.param(60.0, 25.0, id="nothing is asked ahead and there is no room"),
+    ],
+)
+@pytest.mark.parametrize("drops_ended", [True, False])
+def test_an_entry_lives_as_is_derived(scaling, rate, due, turn, drops_ended):
+    """Beside lives that are drawn: turn by turn, request by request."""
+    pick = random.Random(7)  # noqa: S311 - no secret
+    lives = [_lives(pick, rate, due, 60.0, turn, drops_ended=drops_ended) for _ in range(4_000)]
+    held = 60.0 if drops_ended else math.inf
+    found = scaling("cycles").cycle(rate, due=due, ttl=60.0, held=held, stays=turn)
+    expected = [sum(times) / len(lives) for times in zip(*lives, strict=True)]
+    assert pytest.approx(expected, rel=0.05) == [found.length, found.kept]
+
+
+def test_what_is_never_dropped_is_kept_for_all_of_its_cycle(scaling):
+    """As refusals are that there is room for."""
+    found = scaling("cycles").cycle(0.05, due=54.0, ttl=60.0)
+    assert pytest.approx(found.length) == found.kept
+
+
 def test_a_cache_with_room_drops_nothing(scaling):
     """An entry stays for ever, as far as room is concerned."""
     cycles = scaling("cycles")
@@ -85,14 +134,27 @@ def test_a_cache_with_room_drops_nothing(scaling):
     assert math.inf == cycles.characteristic_time([kind], 100)
 
 
-def test_what_is_kept_fills_the_cache(scaling):
+def test_a_cache_with_room_for_what_has_not_ended_drops_nothing_else(scaling):
+    """However many tokens there are; with less room, an entry's turn comes before its end."""
+    cycles = scaling("cycles")
+    kinds = [cycles.Kind(1_000, 0.01, 54.0, 60.0, held=60.0)]
+    living = cycles.entries(kinds, math.inf)
+    assert 300 < living < 400
+    assert math.inf == cycles.characteristic_time(kinds, math.ceil(living))
+    assert cycles.characteristic_time(kinds, math.floor(living)) < 60
+
+
+@pytest.mark.parametrize("held", [60.0, math.inf])
+def test_what_is_kept_fills_the_cache(scaling, held):
     """That is what the characteristic time is defined by."""
     cycles = scaling("cycles")
-    kinds = [cycles.Kind(50, 1.0, 54.0, 60.0), cycles.Kind(500, 0.05, 54.0, 60.0)]
+    kinds = [
+        cycles.Kind(50, 1.0, 54.0, 60.0, held=held),
+        cycles.Kind(500, 0.05, 54.0, 60.0, held=held),
+    ]
     stays = cycles.characteristic_time(kinds, 100)
-    found = [kind.cycle(stays) for kind in kinds]
-    kept = sum(k.tokens * one.kept / one.length for k, one in zip(kinds, found, strict=True))
-    assert pytest.approx(100, rel=1e-3) == kept
+    assert stays < 60
+    assert pytest.approx(100, rel=1e-3) == cycles.entries(kinds, stays)
 
 
 @pytest.mark.parametrize("zipf", [0, 0.6, 1.0, 1.4])
@@ -110,9 +172,23 @@ def test_the_shares_of_all_tokens_are_one(scaling, zipf):
 
 
 def test_tokens_appear_over_the_whole_of_ttl(scaling):
-    """None comes after it, and no two at once."""
-    moments = [scaling("popularity").appears(number, 10.0) for number in range(100)]
+    """None comes after it, and no two at once, nor one to two processes."""
+    appearances = scaling("popularity").appearances
+    each = [appearances(50, 10.0, process=number, shared=False) for number in range(2)]
+    moments = sorted(itertools.chain(*each))
     assert (100, True) == (len(set(moments)), all(0 <= moment < 10 for moment in moments))
+    assert all(later - sooner < 0.5 for sooner, later in itertools.pairwise(moments))
+
+
+def test_a_token_of_which_answers_are_shared_comes_to_all_processes_at_one_time(scaling):
+    """As it would after long: its answer is of one age everywhere."""
+    appearances = scaling("popularity").appearances
+    first, second = (appearances(50, 10.0, process=number, shared=True) for number in range(2))
+    assert (first, 50) == (second, len(set(first)))
+    run = scaling("simulation")._Run(
+        scaling("fleet").Fleet(rate=9, tokens=3, processes=2, shared=True), 0
+    )
+    assert run._from[0] == run._from[1]
 
 
 def test_made_up_tokens_are_a_question_each(predict):
@@ -155,11 +231,31 @@ def test_a_revocation_takes_the_answer_away_and_leaves_a_tombstone(predict):
     assert pytest.approx(looked_up + written) == before.redis_busy
 
 
-def test_memory_is_bounded_by_the_entries(predict):
-    """Of one process, however many tokens there are."""
-    few, many = (predict(rate=10, tokens=tokens, max_entries=500) for tokens in (100, 10_000))
-    assert (100, 500) == (few.entries, many.entries)
-    assert 500 * 1_700 == many.memory
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_is_that_of_what_has_not_ended(predict, shared):
+    """A token that a process sees once in ten ttl has an entry for about a tenth of the time."""
+    busy, rare = (
+        predict(rate=rate, tokens=1_000, processes=4, shared=shared) for rate in (4_000, 6.667)
+    )
+    assert pytest.approx(1_000, rel=0.001) == busy.entries
+    assert pytest.approx(90, rel=0.1) == rare.entries
+    assert rare.entries * 1_700 == rare.memory
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_is_bounded_by_the_entries(predict, shared):
+    """Of one process, however many tokens are good at a time."""
+    full = predict(rate=1_000, tokens=10_000, max_entries=500, shared=shared)
+    assert pytest.approx(500) == full.entries
+    assert full.entries <= 500
+
+
+def test_refusals_stay_until_their_place_is_needed(predict):
+    """Those that come again as those that do not."""
+    refused = {"rate": 10, "tokens": 10, "refused_rate": 1, "max_entries": 500, "ttl": 1}
+    accepted = predict(rate=10, tokens=10, ttl=1).entries
+    found = [predict(**refused, refused_tokens=number).entries for number in (0, 100, 900)]
+    assert pytest.approx([accepted + 500, accepted + 100, accepted + 500]) == found
 
 
 def test_no_token_is_accepted_for_longer_than_ttl(predict):
@@ -186,26 +282,41 @@ def test_a_shared_cache_halves_the_staleness_of_a_busy_token(predict):
         ({"rate": 40, "tokens": 40, "processes": 4}, 0.06),
         ({"rate": 40, "tokens": 40, "processes": 4, "shared": True}, 0.06),
         ({"rate": 60, "tokens": 200, "zipf": 1.0, "processes": 3, "shared": True}, 0.08),
+        ({"rate": 40, "tokens": 600, "processes": 4, "max_entries": 300}, 0.06),
         ({"rate": 60, "tokens": 300, "processes": 2, "max_entries": 100}, 0.08),
         ({"rate": 60, "tokens": 300, "processes": 2, "max_entries": 100, "shared": True}, 0.08),
     ],
 )
 def test_real_verifiers_do_what_is_predicted(scaling, what, tolerance):
-    """On a clock that is moved: questions, look-ups, and what the shared cache is asked."""
+    """On a clock that is moved: questions, look-ups, entries, what the shared cache is asked."""
     fleet = scaling("fleet").Fleet(**what, ttl=20)
     said = scaling("model").predict(fleet)
     seen = scaling("simulation").simulate(fleet, requests=4_000)
-    for name in ("calls", "lookups", "round_trips", "commands"):
+    for name in ("calls", "lookups", "round_trips", "commands", "entries"):
         assert pytest.approx(getattr(said, name), rel=tolerance) == getattr(seen, name), name
 
 
-def test_real_verifiers_keep_refusals_as_predicted(scaling):
-    """In a cache of their own, and without asking ahead."""
-    fleet = scaling("fleet").Fleet(rate=20, tokens=5, refused_rate=40, refused_tokens=30, ttl=20)
-    seen = scaling("simulation").simulate(fleet, requests=4_000)
-    assert pytest.approx(scaling("model").predict(fleet).refused_calls, rel=0.06) == (
-        seen.refused_calls
+@pytest.mark.parametrize(
+    ("refused_tokens", "max_entries"),
+    [
+        pytest.param(30, 10_000, id="with room for all"),
+        pytest.param(600, 300, id="with room for half of them"),
+    ],
+)
+def test_real_verifiers_keep_refusals_as_predicted(scaling, refused_tokens, max_entries):
+    """In a cache of their own, without asking ahead, and beyond their end."""
+    fleet = scaling("fleet").Fleet(
+        rate=20,
+        tokens=5,
+        refused_rate=40,
+        refused_tokens=refused_tokens,
+        max_entries=max_entries,
+        ttl=20,
     )
+    said = scaling("model").predict(fleet)
+    seen = scaling("simulation").simulate(fleet, requests=4_000)
+    assert pytest.approx(said.refused_calls, rel=0.06) == seen.refused_calls
+    assert pytest.approx(said.entries, rel=0.01) == seen.entries
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -285,6 +396,9 @@ def test_a_real_fleet_is_measured_beside_its_prediction(scaling, no_effort):
     measured = scaling("measured")
     findings = list(measured.measure(no_effort))
     results = [one for one in findings if hasattr(one, "row")]
+    assert ["questions", "look-ups", "entries"] == [
+        one.row.partition(":")[0] for one in results if "over a simulated fleet" in one.row
+    ]
     curves = {one.name: one for one in findings if hasattr(one, "lines")}
     assert ["scaling-load", "scaling-staleness", "scaling-fleet"] == list(curves)
     late = [one for one in results if "staleness" in one.row]
@@ -315,7 +429,7 @@ def test_a_real_fleet_is_measured_beside_its_prediction(scaling, no_effort):
 def test_without_a_redis_the_rest_is_measured(scaling, no_effort, monkeypatch):
     """What needs one says that it was not measured, and why."""
     monkeypatch.setenv("PATH", "")
-    found = itertools.islice(scaling("measured").measure(no_effort), 5)
+    found = itertools.islice(scaling("measured").measure(no_effort), 6)
     (missing,) = (one for one in found if one.figure is None)
     assert "not measured: no redis-server" in missing.detail
 
