@@ -277,17 +277,17 @@ class LookupCache(Generic[V]):
         self.entries.pop(key, None)
         self.refusals.pop(key, None)
         kept = self.entries if entry.refusal is None else self.refusals
-        if self.max_entries <= 0 or entry.stale_until <= self.clock():
+        now = self.clock()
+        if self.max_entries <= 0 or entry.stale_until <= now:
             return 0
-        self._drop_ended()
+        self._drop_ended(now)
         evicted = self._make_room(kept)
         kept[key] = entry
         return evicted
 
-    def _drop_ended(self) -> None:
+    def _drop_ended(self, now: float) -> None:
         # From the oldest on, so that memory follows what is good and not the bound: two for each
         # that comes catch up with any number. Refusals stay, for `refused_at`.
-        now = self.clock()
         for key, entry in list(itertools.islice(self.entries.items(), 2)):
             if now < entry.stale_until:
                 break
