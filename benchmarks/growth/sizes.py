@@ -74,4 +74,6 @@ def worst(lines: Sequence[Line]) -> Line:
 
 def times(line: Line) -> str:
     """Return what the whole growth costs, to read."""
+    if line.factor < 2:
+        return f"{line.factor:.2f} times"
     return f"{line.factor:.2g} times" if line.factor < 100 else f"{line.factor:,.0f} times"

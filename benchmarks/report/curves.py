@@ -6,7 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from benchmarks.report.style import (
     LINES,
@@ -69,6 +76,8 @@ def _scale(ax: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
         if len(xs) <= _TICKS:
             ax.xaxis.set_major_locator(FixedLocator(xs))
             ax.xaxis.set_minor_locator(NullLocator())
+    elif all(x == int(x) for x in xs):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if is_wide(ys):
         ax.set_yscale("log")
         several = max(ys) / min(ys) > 100

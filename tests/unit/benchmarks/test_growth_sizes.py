@@ -48,10 +48,11 @@ def test_a_point_is_the_median_of_its_rounds(benchmarks):
 
 
 @pytest.mark.parametrize(
-    ("last", "said"), [(0.5, "0.5 times"), (3.14, "3.1 times"), (1234.5, "1,234 times")]
+    ("last", "said"),
+    [(0.5, "0.50 times"), (1.002, "1.00 times"), (3.14, "3.1 times"), (1234.5, "1,234 times")],
 )
 def test_growth_is_said_in_words(benchmarks, last, said):
-    """Two digits of it, or whole numbers."""
+    """A few digits of it, or whole numbers."""
     findings = benchmarks("findings")
     line = findings.Line("a", [findings.Point(1, 1), findings.Point(10, last)])
     assert said == benchmarks("growth.sizes").times(line)

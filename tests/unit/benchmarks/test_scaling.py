@@ -400,7 +400,12 @@ def test_a_real_fleet_is_measured_beside_its_prediction(scaling, no_effort):
         one.row.partition(":")[0] for one in results if "over a simulated fleet" in one.row
     ]
     curves = {one.name: one for one in findings if hasattr(one, "lines")}
-    assert ["scaling-load", "scaling-staleness", "scaling-fleet"] == list(curves)
+    assert [
+        "scaling-load",
+        "scaling-broadcast",
+        "scaling-staleness",
+        "scaling-fleet",
+    ] == list(curves)
     late = [one for one in results if "staleness" in one.row]
     assert ["mean staleness", "staleness of 99 of 100"] * 2 == [
         one.row.partition(":")[0] for one in late
