@@ -1,4 +1,4 @@
-"""What happens with a refusal on its way out: it is logged, and keeps nothing in memory."""
+"""What happens with a refusal, or an outage, on its way out: it is logged, and keeps nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from tokenward.authenticator.credential import Credential
     from tokenward.errors import AuthError
 
-_logger = logging.getLogger("tokenward.refused")
-_seldom = OncePerMinute(_logger)
+_refused = logging.getLogger("tokenward.refused")
+_seldom_refused = OncePerMinute(_refused)
+_unavailable = logging.getLogger("tokenward.unavailable")
+_seldom_unavailable = OncePerMinute(_unavailable)
+
+_ONCE = "(the next minute's like it are logged at DEBUG only)"
 
 
 def refuse(credential: Credential, error: AuthError) -> NoReturn:
-    """Raise what refuses a request that presents ``credential``, once it is logged."""
+    """Raise why what is presented for ``credential`` lets nobody in, once that is logged."""
     # A log handler that fails changes no outcome.
     with suppress(Exception):
         _log(credential, error)
@@ -34,18 +38,15 @@ def refuse(credential: Credential, error: AuthError) -> NoReturn:
 
 
 def _log(credential: Credential, error: AuthError) -> None:
-    if isinstance(error, AuthServiceUnavailable):
-        return
     place = credential.source.place
     issuer = getattr(credential.verifier, "issuer", None)
     who = issuer if isinstance(issuer, str) else type(credential.verifier).__name__
-    _logger.debug("refused at %s by %s: %s: %s", place, who, error.reason, error.hint)
-    _seldom.log(
-        logging.WARNING,
-        (place, who, error.reason),
-        "refused at %s by %s: %s: %s (the next minute's like it are logged at DEBUG only)",
-        place,
-        who,
-        error.reason,
-        error.hint,
-    )
+    key, said = (place, who, error.reason), (place, who, error.reason, error.hint)
+    if isinstance(error, AuthServiceUnavailable):
+        line = "nobody decides on what is at %s, by %s: %s: %s"
+        _unavailable.debug(line, *said)
+        _seldom_unavailable.log(logging.WARNING, key, f"{line} {_ONCE}", *said)
+    else:
+        line = "refused at %s by %s: %s: %s"
+        _refused.debug(line, *said)
+        _seldom_refused.log(logging.WARNING, key, f"{line} {_ONCE}", *said)

@@ -333,12 +333,17 @@ def test_refusals_are_logged_each_at_debug_and_one_a_minute_as_a_warning(both, c
     assert "some-unknown-token" not in caplog.text
 
 
-def test_an_outage_is_not_logged_as_a_refusal(both, caplog):
-    """Who could not ask says so itself."""
-    caplog.set_level(logging.DEBUG, "tokenward.refused")
-    with pytest.raises(AuthServiceUnavailable):
-        both.authenticate({"Authorization": "Bearer down"})
-    assert caplog.records == []
+def test_an_outage_is_logged_apart_from_refusals(both, caplog):
+    """Each at DEBUG, one a minute as a WARNING, with why nobody could be asked."""
+    both.credentials[0].verifier.issuer = "https://down.example"
+    caplog.set_level(logging.DEBUG, "tokenward")
+    for _ in range(3):
+        with pytest.raises(AuthServiceUnavailable):
+            both.authenticate({"Authorization": "Bearer down"})
+    levels = [record.levelno for record in caplog.records]
+    assert (3, 1) == (levels.count(logging.DEBUG), levels.count(logging.WARNING))
+    assert {"tokenward.unavailable"} == {record.name for record in caplog.records}
+    assert "at authorization, by https://down.example: unavailable: " in caplog.text
 
 
 def test_a_log_handler_that_fails_changes_no_outcome(both, caplog):
