@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tokenward._log import shown
 from tokenward.bearer import check_scopes
-from tokenward.errors import ConfigurationError
+from tokenward.errors import ConfigurationError, InsufficientScope
 
 if TYPE_CHECKING:
     from tokenward.principal import Principal
+
+_refused = logging.getLogger("tokenward.refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,18 @@ class Requirement:
             InsufficientScope: A scope or a role is missing.
             NotAuthenticated: The principal is nobody, and something is demanded.
         """
+        try:
+            self._demand(principal)
+        except InsufficientScope as error:
+            # A log handler that fails changes no outcome.
+            with suppress(Exception):
+                who = shown(principal.issuer)
+                _refused.debug(
+                    "too little for a view, from %s: %s: %s", who, error.reason, error.hint
+                )
+            raise
+
+    def _demand(self, principal: Principal) -> None:
         if self.scopes:
             principal.require_scopes(*self.scopes)
         if self.any_scope:

@@ -1,12 +1,14 @@
 """authenticator.requirement: what a view demands (RULES 27)."""
 
+import logging
+
 import pytest
 
 from tokenward.authenticator import Requirement
 from tokenward.errors import ConfigurationError, InsufficientScope, NotAuthenticated
 from tokenward.principal import ANONYMOUS, Principal
 
-ALICE = Principal("alice", scopes={"read", "write"}, roles={"editor"})
+ALICE = Principal("alice", issuer="https://as.example", scopes={"read", "write"}, roles={"editor"})
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,17 @@ def test_who_lacks_something_is_refused(requirement, scope, reason):
     with pytest.raises(InsufficientScope) as caught:
         requirement.check(ALICE)
     assert (caught.value.required, caught.value.reason) == (scope, reason)
+
+
+def test_what_is_lacking_is_logged(caplog):
+    """With the issuer, at DEBUG; that somebody is unknown is no line."""
+    caplog.set_level(logging.DEBUG, "tokenward")
+    for who, error in ((ALICE, InsufficientScope), (ANONYMOUS, NotAuthenticated)):
+        with pytest.raises(error):
+            Requirement(scopes=("admin",)).check(who)
+    (record,) = caplog.records
+    assert ("tokenward.refused", "DEBUG") == (record.name, record.levelname)
+    assert "from https://as.example: insufficient_scope: " in record.getMessage()
 
 
 def test_nobody_lacks_everything():
