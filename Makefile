@@ -115,7 +115,7 @@ format: $(DEV) ## put the code in its form
 	$(PY) -m ruff format
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(OLDEST) build dist .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(OLDEST) .demo build dist .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find src tests tools docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 

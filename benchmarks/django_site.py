@@ -34,6 +34,9 @@ _MIDDLEWARE = (
 _TURNS = {"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {}
 _DATABASE = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {**_TURNS, "timeout": 20}}
 
+# By the authenticator below, before there is a request: nobody asks for keys.
+_REPLACED = {"type": "jwks", "issuer": "https://issuer.example", "audience": "bench"}
+
 
 def set_up(
     urls: str = "benchmarks.django_urls",
@@ -65,7 +68,7 @@ def set_up(
         ],
         DATABASES={"default": _DATABASE | {"NAME": database}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        TOKENWARD={"credentials": [], "django": {"user": "stateless"}},
+        TOKENWARD={"credentials": [_REPLACED], "django": {"user": "stateless"}},
         USE_TZ=True,
         LOGGING_CONFIG=None,
         **more,

@@ -83,6 +83,8 @@ def publishing(documents):
         found = documents.get(request.path)
         if found is None:
             return Answer.json(404, {"error": "not_found"})
+        if isinstance(found, Answer):
+            return found
         return Answer.json(200, found(issuer) if callable(found) else found)
 
     running = LoopbackServer(answer)
@@ -239,6 +241,25 @@ class TestIssuer:
         ((level, found),) = findings(out)["issuer"]
         assert (1, "FAIL") == (status, level)
         assert text in found
+
+    @pytest.mark.parametrize(
+        ("document", "advised"),
+        [
+            (None, True),
+            (Answer.json(501, {}), True),
+            (Answer.json(200, []), True),
+            (Answer.json(200, {"issuer": "https://other.example"}), False),
+        ],
+        ids=["none", "not implemented", "no-object", "another"],
+    )
+    def test_a_server_without_metadata_can_be_configured_by_hand(self, run, document, advised):
+        """What to write instead; not where it describes another issuer than it was asked for."""
+        with publishing({OAUTH: document}) as issuer:
+            status, out, _ = run("doctor", issuer)
+        ((_, found),) = findings(out)["issuer"]
+        advice = "; if it publishes no metadata, write an entry by hand that names its "
+        assert (1, advised) == (status, advice in found)
+        assert advised == found.endswith("introspection_endpoint or jwks_uri")
 
     def test_an_issuer_that_is_down_is_an_outage(self, run):
         """Exit 3."""
@@ -520,11 +541,43 @@ class TestVerify:
     def test_it_says_whom_it_asked(self, run, config, server):
         """The issuer that is written, and no cache."""
         out = self.explain(run, config(), server.token())[1]
-        first = out.splitlines()[0]
         assert (
-            f"verified by introspection of {server.issuer}, asked just now, past all caches"
-            == first
+            f"verified by introspection of {server.issuer}, past all caches" == out.splitlines()[0]
         )
+
+    @pytest.mark.parametrize(
+        ("token", "said"),
+        [
+            ("Bearer good", ("11 characters, among them a space", "without Bearer before it")),
+            ("bearer  good", ("12 characters, among them a space", "without Bearer before it")),
+            ("go od", ("5 characters, among them a space", "or holds a space")),
+            ("gööd", ("4 characters, among them one that is not visible ASCII", "not visible")),
+            ("x" * 16_385, ("16385 characters", "longer than 16384 bytes")),
+        ],
+        ids=["scheme", "two spaces", "space", "umlaut", "long"],
+    )
+    def test_what_is_no_token_is_named_and_not_sent(self, run, config, server, token, said):
+        """Exit 1, with what is wrong about its characters; nobody is asked."""
+        got, advice = said
+        status, out = self.explain(run, config(), token)
+        _, syntax, *_, last = out.splitlines()
+        assert (1, True) == (status, syntax.startswith("failed   syntax: "))
+        assert syntax.endswith(f", got {got}")
+        assert advice in last
+        assert [] == server.requests("/introspect")
+
+    def test_nothing_at_all_is_said_to_be_nothing(self, run, config, server):
+        """An empty file, or a pipe from what failed."""
+        status, out, _ = run("verify", "-", "--explain", "--config", config(), stdin="")
+        assert 1 == status
+        assert out.splitlines()[-1].endswith("; nothing came on standard input")
+        assert [] == server.requests("/introspect")
+
+    def test_an_opaque_token_is_nothing_to_advise_on(self, run, config, server):
+        """Refused by its issuer, it says what the server said and no more."""
+        status, out = self.explain(run, config(), "opaque")
+        assert (1, "refused: inactive: ") == (status, out.splitlines()[-1][:19])
+        assert "; " not in out.splitlines()[-1]
 
     def test_a_shared_cache_is_not_looked_at(self, run, config, server):
         """Nobody connects to it, neither before the answer nor with it."""

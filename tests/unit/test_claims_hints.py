@@ -42,7 +42,7 @@ def hint_of(claims, *, issuer=None, audience=None):
         ("https://api.example", {"aud": ["x", "http://api.example"]}, "a scheme or a slash"),
         ("orders", {"aud": "web", "nonce": "n"}, "looks like an ID token"),
         ("orders", {"aud": "web", "auth_time": NOW}, "looks like an ID token"),
-        ("orders", {}, "write audience=None"),
+        ("orders", {}, "write audience=None (in TOML: false) to accept"),
         ("orders", {"nonce": "n"}, "looks like an ID token"),
     ],
 )

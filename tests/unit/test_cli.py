@@ -16,6 +16,7 @@ import pytest
 
 from tokenward import _jose
 from tokenward.cli import main
+from tokenward.commands.line.arguments import EXIT
 from tokenward.config import Settings, build_service
 from tokenward.passwords import verify_password
 
@@ -208,6 +209,24 @@ class TestConfiguration:
         assert 2 == status
         assert "nothing.toml" in err
         assert 1 == len(err.splitlines())
+
+    @pytest.mark.parametrize("named", [["--config"], []], ids=["option", "alone"])
+    def test_check_config_takes_its_file_either_way(self, run, config, monkeypatch, named):
+        """As every other command does, and shorter; what the environment names does not matter."""
+        monkeypatch.setenv("TOKENWARD_CONFIG", "/no/such/file.toml")
+        status, out, _ = run("check-config", *named, config)
+        assert (0, f"{config} is right.") == (status, out.partition(" Whether")[0])
+
+    def test_check_config_takes_the_file_of_the_environment(self, run, config, monkeypatch):
+        """Where none is named."""
+        monkeypatch.setenv("TOKENWARD_CONFIG", str(config))
+        assert f"{config} is right." == run("check-config")[1].partition(" Whether")[0]
+
+    def test_check_config_takes_one_file(self, run, config):
+        """Two are wrong usage, and none of them is passed over in silence."""
+        status, _, err = run("check-config", "--config", config, config)
+        assert 2 == status
+        assert "not allowed with argument --config" in err
 
     def test_a_right_one_is_right_before_its_store_exists(self, run, config, folder):
         """check-config reaches for nothing and leaves nothing behind."""
@@ -681,8 +700,44 @@ class TestExplain:
         assert (1, {"route": "failed"}) == (status, explained(out))
         assert "unknown_issuer" in out
 
+    def test_the_scheme_is_no_part_of_a_token(self, run, alice, token):
+        """Said of the service's own tokens, too."""
+        status, out = self.explain(run, alice, b"Bearer " + token)
+        assert (1, "failed") == (status, explained(out)["syntax"])
+        assert out.splitlines()[-1].endswith("; send the token alone, without Bearer before it")
+
 
 class TestDoctor:
+    @pytest.mark.parametrize(
+        ("old", "new", "named"),
+        [
+            ("[service]", "[service", "cannot be read"),
+            ("audience", "audiense", "'audiense' is not a setting"),
+            ("keys.secret", "nothing.secret", "nothing.secret"),
+        ],
+        ids=["no TOML", "misspelt", "no secret"],
+    )
+    def test_a_wrong_configuration_is_a_finding(self, run, config, old, new, named):
+        """Exit 1, as its help says, where other commands have 2."""
+        config.write_text(config.read_text("utf-8").replace(old, new), "utf-8")
+        status, out, err = run("doctor", "--config", config)
+        assert (1, "") == (status, err)
+        assert out.startswith(f"FAIL {config}: ")
+        assert named in out
+
+    def test_a_missing_file_is_a_finding(self, run, folder):
+        """Exit 1, too."""
+        status, out, _ = run("doctor", "--config", folder / "none.toml")
+        assert (1, True) == (status, out.startswith(f"FAIL {folder / 'none.toml'}: "))
+
+    def test_its_help_says_its_own_exit_statuses(self, run):
+        """Not those of the commands for which a wrong configuration is wrong usage."""
+        said = " ".join(run("doctor", "--help")[1].split())
+        others = " ".join(run("verify", "--help")[1].split())
+        ours = "1 something is wrong, perhaps the configuration itself; 2 usage, or no conf"
+        assert (True, False) == (ours in said, ours in others)
+        assert (False, True) == (EXIT in said, EXIT in others)
+
     def test_without_a_configuration_it_says_how_to_write_one(self, run, folder):
         """What it shows can be pasted: each part parses and is right."""
         status, out, err = run("doctor")

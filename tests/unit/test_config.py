@@ -9,7 +9,7 @@ from collections import ChainMap
 from types import MappingProxyType
 
 import pytest
-from configurations import ISSUER, SECRET, introspection, one_auth, parsed, refused, service
+from configurations import ISSUER, SECRET, introspection, jwks, one_auth, parsed, refused, service
 
 from tokenward.authenticator import authorization, cookie, header
 from tokenward.by_issuer import ByIssuer, Unreserved
@@ -140,6 +140,34 @@ def test_values_that_cannot_be_meant(change):
     """Numbers are numbers, sources are places, and an audience is a name: or no start."""
     with pytest.raises(ConfigurationError):
         build_authenticator(parsed(introspection(**change)))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "setting"),
+    [
+        ({"credentials": introspection()}, "credentials"),
+        ({"service": service(clients={"client_id": "orders"})}, "service.clients"),
+    ],
+    ids=["credentials", "clients"],
+)
+def test_entries_are_a_list(mapping, setting):
+    """One alone is no list yet; it is shown as written in Python, and in TOML."""
+    shown = f"[{{...}}] (in TOML: [[{setting}]])"
+
+    assert f"{setting}: write a list of entries, even of one: {shown}" == refused(mapping)
+
+
+@pytest.mark.parametrize("written", ["/health", {"/health": True}, 5], ids=repr)
+def test_a_list_of_strings_is_a_list(written):
+    """Nothing else, and the value is not repeated."""
+    assert "public: write a list" == refused({"public": written})
+
+
+def test_the_clients_whose_tokens_are_taken_are_names():
+    """Not entries, as those of the service are."""
+    told = refused({"credentials": [jwks(clients={"client_id": "web"})]})
+
+    assert "credentials[0].clients: write a list" == told
 
 
 # --- the audience

@@ -38,7 +38,10 @@ def of_audience(expected: Collection[str], claims: Mapping[str, Any]) -> str:
     if any(name in claims for name in _OF_ID_TOKENS) and "scope" not in claims:
         return "it looks like an ID token: send the access token, or set accept_id_tokens"
     if aud is None:
-        return "have the issuer name one, or write audience=None to accept tokens meant for anybody"
+        return (
+            "have the issuer name one, or write audience=None (in TOML: false) to accept tokens"
+            " meant for anybody"
+        )
     return ""
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from tokenward.cli import actions
 from tokenward.commands.line import arguments
 from tokenward.commands.line.actions import check_config, doctor
-from tokenward.commands.line.arguments import EXIT, Parser, command, members, positive
+from tokenward.commands.line.arguments import (
+    EXIT,
+    EXIT_OF_CHECKS,
+    Parser,
+    command,
+    members,
+    positive,
+)
 
 DEFAULT_BIND = "127.0.0.1:8000"
 DEFAULT_THREADS = 64
@@ -52,11 +59,20 @@ def _parser() -> Parser:
         help="requests answered at a time (default: %(default)s)",
     )
 
-    check = command(commands, "check-config", check_config)
-    check.add_argument("config", nargs="?", metavar="FILE", help="default: $TOKENWARD_CONFIG")
+    check = command(commands, "check-config", check_config).add_mutually_exclusive_group()
+    _config(check)
+    check.add_argument(
+        "config",
+        nargs="?",
+        # Left out, it takes nothing away from the option.
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="the same, without the option's name",
+    )
 
-    asked = command(commands, "doctor", doctor).add_mutually_exclusive_group()
-    asked.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
+    examine = command(commands, "doctor", doctor, exits=EXIT_OF_CHECKS)
+    asked = examine.add_mutually_exclusive_group()
+    _config(asked)
     asked.add_argument(
         "issuer",
         nargs="?",
@@ -74,7 +90,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _config(parser: argparse.ArgumentParser) -> None:
+def _config(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
     parser.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
 
 

@@ -29,7 +29,7 @@ def of_refusal(error: AuthError, token: str, header: Mapping[str, Any]) -> str:
     """
     match error.reason:
         case "malformed":
-            return _of_form(token)
+            return of_presentation(token) or _of_form(token)
         case "algorithm" if str(header.get("alg")).startswith("HS"):
             return (
                 "it is signed with a secret that only the issuer should have: set the server's"
@@ -50,12 +50,17 @@ def of_refusal(error: AuthError, token: str, header: Mapping[str, Any]) -> str:
     return ""
 
 
-def _of_form(token: str) -> str:
-    dots = token.count(".")
+def of_presentation(token: str) -> str:
+    """Return what to do about what cannot be a token of any kind; nothing of what can be one."""
     if not token:
         return "nothing came on standard input"
     if token[:7].lower() == "bearer ":
         return "send the token alone, without Bearer before it"
+    return ""
+
+
+def _of_form(token: str) -> str:
+    dots = token.count(".")
     if dots == 0:
         return (
             "it is an opaque token, which only its issuer can read: ask there with a credential of"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenward.by_issuer import Unreserved
 from tokenward.commands import steps
-from tokenward.commands.advice import of_refusal
+from tokenward.commands.advice import of_presentation, of_refusal
 from tokenward.commands.routing import place_of
 from tokenward.commands.setup import service_section
 from tokenward.config.settings import (
@@ -115,8 +115,9 @@ def explain(settings: Settings, token: str) -> Explanation:
     if place.several:
         name += f", in {entry.source}"
     advice = ""
-    if isinstance(verdict, AuthError) and isinstance(entry, _SIGNED):
-        advice = of_refusal(verdict, token, header)
+    if isinstance(verdict, AuthError):
+        signed = isinstance(entry, _SIGNED)
+        advice = of_refusal(verdict, token, header) if signed else of_presentation(token)
     return Explanation(name, (*routed, *_judged(made, verdict)), verdict, advice)
 
 
@@ -137,7 +138,7 @@ def _examined(
             made, verdict = steps.of_introspection(verifier, asks, entry, token)
             endpoint = entry.introspection_endpoint
             where = f"of {entry.issuer}" if endpoint is None else f"at {endpoint.partition('?')[0]}"
-            return f"introspection {where}, asked just now, past all caches", made, verdict
+            return f"introspection {where}, past all caches", made, verdict
         case JWKSEntry() | SharedSecretEntry() if isinstance(asks, JWKSVerifier):
             demands = steps.Demands.of(entry)
             made, verdict = steps.of_signed(verifier, asks, demands, token)
@@ -151,7 +152,7 @@ def _examined(
                 assertion=True,
                 groups=entry.groups_as_roles,
             )
-            return f"the keys of {entry.issuer}, asked just now", made, verdict
+            return f"the keys of {entry.issuer}", made, verdict
         case LocalEntry():
             made, verdict = steps.of_own_token(
                 verifier,
@@ -174,7 +175,7 @@ def _of_keys(entry: JWKSEntry | SharedSecretEntry) -> str:
         return f"the keys in jwks, for tokens of {whose}"
     place = entry.jwks_uri or entry.discovery_url
     where = "found by discovery" if place is None else f"from {place.partition('?')[0]}"
-    return f"the keys of {whose}, {where}, asked just now"
+    return f"the keys of {whose}, {where}"
 
 
 def _judged(made: Sequence[Step], verdict: Principal | AuthError) -> list[Check]:

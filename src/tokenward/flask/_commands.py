@@ -43,6 +43,7 @@ def tokenward_command(arguments: tuple[str, ...]) -> None:
     # What a request never needs.
     from tokenward.commands.line.arguments import (  # noqa: PLC0415
         EXIT,
+        EXIT_OF_CHECKS,
         Parser,
         command,
         groups,
@@ -54,7 +55,7 @@ def tokenward_command(arguments: tuple[str, ...]) -> None:
     context = click.get_current_context()
     parser = Parser(prog=context.command_path, description=_HELP, epilog=EXIT)
     commands = members(parser)
-    command(commands, "check", _check)
+    command(commands, "check", _check, exits=EXIT_OF_CHECKS)
     groups(commands, configured=lambda _parser: None)
     parsed = parser.parse_args(arguments)
     terminal = Terminal()

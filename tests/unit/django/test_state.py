@@ -211,13 +211,14 @@ def test_a_child_forked_while_another_thread_builds_builds_its_own():
                 assert self.go_on.wait(10)
                 return super().__iter__()
 
-        settings.TOKENWARD = Slow(realm="parent")
+        entry = {"type": "jwks", "issuer": "https://login.example", "audience": "shop"}
+        settings.TOKENWARD = Slow(realm="parent", credentials=[entry])
         builder = threading.Thread(target=parts)
         builder.start()
         assert Slow.begun.wait(10)
         child = os.fork()
         if child == 0:
-            settings.TOKENWARD = {"realm": "child"}
+            settings.TOKENWARD = {"realm": "child", "credentials": [entry]}
             print(parts().authenticator.realm, flush=True)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0

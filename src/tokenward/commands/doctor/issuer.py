@@ -33,6 +33,10 @@ DEFAULT_ALGORITHMS = frozenset({"RS256", "ES256"})
 """What an entry of type ``jwks`` takes that does not say."""
 
 _INTROSPECTION = "introspection_endpoint"
+_BY_HAND = (
+    "if it publishes no metadata, write an entry by hand that names its introspection_endpoint or "
+    "jwks_uri"
+)
 _ENDPOINTS = (_INTROSPECTION, "revocation_endpoint", "token_endpoint")
 _SIGNED = "introspection_signing_alg_values_supported"
 # What has to be written for each way to authenticate, the simplest first.
@@ -63,7 +67,8 @@ def examine_issuer(issuer: str) -> tuple[list[Finding], str]:
         place = witness.url
     except AuthServiceUnavailable as error:
         witness.close()
-        return [failed(error, "issuer")], ""
+        advice = "" if error.reason == "issuer_mismatch" else _BY_HAND
+        return [failed(error, "issuer", advice)], ""
     try:
         of_keys_there, published = _keys(metadata, witness)
         algorithms = frozenset[str]() if published is None else published.algorithms

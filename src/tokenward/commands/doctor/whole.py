@@ -14,6 +14,7 @@ from tokenward.commands.doctor.shared_cache import of_shared_cache
 from tokenward.commands.doctor.signed import of_custom, of_jwks, of_shared_secret
 from tokenward.commands.homes import written_secrets
 from tokenward.commands.setup import check
+from tokenward.config.build import NOBODY
 from tokenward.config.settings import (
     CloudflareEntry,
     CustomEntry,
@@ -78,8 +79,8 @@ def examine(home: Home) -> Iterator[Finding]:
         yield from of_shared_cache(settings.shared_cache)
     if settings.service is not None:
         yield from of_service(settings.service, home.users(settings))
-    if not settings.credentials and settings.service is None:
-        yield Finding("warn", "credentials", "none, so every request is one of nobody; add one")
+    if not settings.issuers:
+        yield Finding("warn", "credentials", f"none, {NOBODY}")
     for at, entry in enumerate(settings.credentials):
         yield from _of_credential(entry, f"credentials[{at}]")
     if settings.django is not None and settings.django.login is not None:

@@ -10,6 +10,11 @@ from typing import Any, NoReturn
 from tokenward.commands.line import actions
 
 EXIT = "exit status: 0 done, 1 refused, 2 usage or configuration, 3 unavailable"
+EXIT_OF_CHECKS = (
+    "exit status: 0 nothing failed; 1 something is wrong, perhaps the configuration itself; "
+    "2 usage, or no configuration is named; 3 something cannot be reached right now"
+)
+"""Of what reaches for everything that is configured: a wrong configuration is what it finds."""
 
 Configured = Callable[[argparse.ArgumentParser], object]
 """Adds to a command what the program needs to find the configuration, if it needs anything."""
@@ -163,13 +168,21 @@ def members(parser: argparse.ArgumentParser, **options: Any) -> Any:
 
 
 def command(
-    commands: Any, name: str, run: actions.Action, **options: Any
+    commands: Any, name: str, run: actions.Action, *, exits: str = EXIT, **options: Any
 ) -> argparse.ArgumentParser:
-    """Add a command; the first line of what does it is its help."""
+    """Add a command; the first line of what does it is its help.
+
+    Args:
+        commands: What it is added to.
+        name: What is typed.
+        run: Does it.
+        exits: What its exit statuses mean.
+        **options: Of its parser.
+    """
     text = run.__doc__ or ""
     brief = text[:1].lower() + text[1:].rstrip(".")
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=brief, description=text, epilog=EXIT, **options
+        name, help=brief, description=text, epilog=exits, **options
     )
     parser.set_defaults(run=run)
     return parser

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward.commands.steps.step import (
     Step,
+    characters,
     claim_steps,
     outage,
-    size,
     subject_step,
     value,
     verdict_of,
@@ -43,7 +43,7 @@ def of_introspection(
     limit = entry.max_token_bytes
     issuer = None if entry.issuer is None else (entry.issuer,)
     steps = [
-        Step("syntax", {"malformed"}, f"1 to {limit} visible ASCII characters", size(token)),
+        Step("syntax", {"malformed"}, f"1 to {limit} visible ASCII characters", characters(token)),
         Step("call", {"unsupported_token_type", *outage(verdict)}, answer),
         Step("active", {"inactive"}, "true", value(claims, "active")),
         Step("token_type", {"wrong_type"}, "Bearer, or absent", value(claims, "token_type")),

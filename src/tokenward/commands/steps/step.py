@@ -118,6 +118,15 @@ def size(token: str) -> str:
     return f"{len(token)} characters"
 
 
+def characters(token: str) -> str:
+    """Return how long a token is, and what is among its characters that should not be."""
+    if " " in token:
+        return f"{size(token)}, among them a space"
+    if not all("!" <= character <= "~" for character in token):
+        return f"{size(token)}, among them one that is not visible ASCII"
+    return size(token)
+
+
 def form(token: str) -> str:
     """Return how long a token is, and of how many segments."""
     segments = token.count(".") + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from tokenward.authenticator import Authenticator, Credential, authorization, cookie, header
@@ -18,13 +19,19 @@ if TYPE_CHECKING:
     from tokenward.config.settings import CredentialEntry, PagesSection, Settings
     from tokenward.service import AuthService
 
+NOBODY = "so every request is one of nobody; add one"
+"""What becomes of requests without credentials in the settings, and what to do."""
+
+_logger = logging.getLogger("tokenward.config")
+
 
 def build_authenticator(
     settings: Settings, *, service: AuthService | None = None, shared: Shared | None = None
 ) -> Authenticator:
     """Return the authenticator that ``settings.credentials`` describe.
 
-    Without credentials, a ``service`` section stands for its own tokens.
+    Without credentials, a ``service`` section stands for its own tokens. Where there is no login
+    either, that is logged as a warning.
 
     Args:
         settings: The parsed configuration.
@@ -36,6 +43,9 @@ def build_authenticator(
         ConfigurationError: Two entries cannot be told apart, or a part cannot be built.
     """
     described = settings.credentials
+    if service is None and not settings.issuers:
+        # A request would not tell: with a good token, too, it is answered as one without any.
+        _logger.warning("The configuration of tokenward has no credentials, %s", NOBODY)
     if not described and settings.service is not None:
         described = (LocalEntry(type="local"),)
     shared = build_shared(settings) if shared is None else shared

@@ -227,7 +227,13 @@ VerifyTLS = Flag | str
 
 def one_line(path: Sequence[object], message: str) -> str:
     """Return ``message`` behind the dotted path of the setting it is about."""
-    dotted = ""
+    setting = setting_at(path)
+    return f"{setting}: {message}" if setting else message
+
+
+def setting_at(path: Sequence[object]) -> str:
+    """Return the dotted path of a setting."""
+    setting = ""
     for part in path:
-        dotted += f"[{part}]" if isinstance(part, int) else f".{part}" if dotted else str(part)
-    return f"{dotted}: {message}" if dotted else message
+        setting += f"[{part}]" if isinstance(part, int) else f".{part}" if setting else str(part)
+    return setting

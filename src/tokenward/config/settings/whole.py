@@ -10,7 +10,7 @@ from pydantic import ValidationError, model_validator
 
 from tokenward.config.settings.credentials import CredentialEntry, LocalEntry
 from tokenward.config.settings.django import DjangoSection
-from tokenward.config.settings.fields import Section, one_line
+from tokenward.config.settings.fields import Section, one_line, setting_at
 from tokenward.config.settings.pages import PagesSection
 from tokenward.config.settings.service import ServiceSection
 from tokenward.config.settings.shared import Observers, SharedCacheSection
@@ -145,6 +145,7 @@ def as_settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
 # Behind these a location has the tag of a union, which is no part of what the user wrote.
 _UNIONS = frozenset({"client_auth"})
 _TAG_OF_AN_ENTRY = 2
+_LISTS_OF_ENTRIES = (["credentials"], ["service", "clients"])
 _ADVICE = {
     "audience": (
         "write the name that this API has at the issuer; None (in TOML: false) takes a token that "
@@ -165,6 +166,10 @@ def _sentence(error: Any) -> str:
         message = (
             f"{named['tag']!r} is no {named['discriminator']}; known: {named['expected_tags']}"
         )
+    if error["type"] == "tuple_type":
+        message = "write a list"
+        if path in _LISTS_OF_ENTRIES:
+            message += f" of entries, even of one: [{{...}}] (in TOML: [[{setting_at(path)}]])"
     if error["type"] == "missing":
         message = "is missing"
         if path and path[0] == "credentials" and path[-1] in _ADVICE:

@@ -23,13 +23,16 @@ class LineCommand(BaseCommand):
     Django's own options may stand before and behind the name of what is to be done.
     """
 
+    exits: ClassVar[str] = EXIT
+    """What the exit statuses mean."""
+
     # What is wrong with the configuration is said by the command itself.
     requires_system_checks: ClassVar[list[str]] = []  # type: ignore[misc] # Django's is no ClassVar
 
     def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
         """See `BaseCommand.create_parser`."""
         self._options: list[tuple[tuple[str, ...], dict[str, Any]]] = []
-        parser = super().create_parser(prog_name, subcommand, epilog=EXIT, **options)
+        parser = super().create_parser(prog_name, subcommand, epilog=self.exits, **options)
         # Django lets nobody choose the class; its own repeats what it does not understand, and that
         # may be a password.
         parser.__class__ = LineParser
