@@ -18,7 +18,8 @@ ENTRY_BYTES = 1_700
 LOOKUP_SECONDS, WRITE_SECONDS = 23e-6, 27e-6
 """Of the core of redis-server, for a look-up and for an answer that is put there or taken away.
 
-So much it takes where each comes alone (the row `scaling` measures it); many at a time take less.
+The least that the benchmark `scaling` has measured, where each comes alone; many at a time take
+less.
 """
 
 HEARTBEATS = 1 / 5

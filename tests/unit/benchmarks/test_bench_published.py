@@ -18,6 +18,11 @@ def test_every_benchmark_is_published(benchmarks, runs):
     assert list(benchmarks("registry").NAMES) == [run.name for run in runs]
 
 
+def test_nothing_is_published_that_was_only_tried(runs):
+    """One round tells that a benchmark runs, and no figure."""
+    assert [] == [run.name for run in runs if run.effort < 1]
+
+
 def test_every_plot_is_published(benchmarks, runs):
     """It is there, beside its caption, and no other one is."""
     names = {f"{plot.name}.svg" for plot in benchmarks("report.plots").drawn(runs)}
