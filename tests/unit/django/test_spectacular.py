@@ -168,6 +168,8 @@ def test_a_view_that_names_none_is_found_while_the_schema_is_made():
 WITH = """
 from shop import settings
 settings.INSTALLED_APPS += ["rest_framework", "drf_spectacular"]
+entry = {"type": "jwks", "issuer": "https://as.example", "audience": "api"}
+settings.TOKENWARD = {"credentials": [entry]}
 import django
 django.setup()
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
