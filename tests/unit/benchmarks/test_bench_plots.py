@@ -137,6 +137,16 @@ def test_a_title_has_no_number_that_depends_on_the_run(benchmarks):
     assert [] == [title for title in titles if re.search(r"\d{3}", title)]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "are_whole"), [((1, 2), True), ((1, 3), True), ((0.5, 1.5), False)]
+)
+def test_there_is_no_part_of_a_host(benchmarks, curve, sizes, are_whole):
+    """Where sizes are whole numbers, so are the axis's."""
+    drawn = benchmarks("report.curves").figure(curve([(size, 1) for size in sizes]))
+    ticks = drawn.axes[0].get_xticks()
+    assert are_whole == all(tick == int(tick) for tick in ticks)
+
+
 def test_a_curve_names_its_slope(draw, curve):
     """As what tenfold costs, and as an exponent."""
     written = texts(draw(curve([(10, 1), (100, 10), (1_000, 100)]))["growth-x"])

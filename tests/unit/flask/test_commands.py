@@ -79,6 +79,7 @@ def test_the_commands_are_those_of_the_command_line(run):
     } <= listed
     assert not {"serve", "demo", "doctor", "check-config"} & listed
     assert "exit status: 0 done" in said
+    assert "exit status: 0 nothing failed" in run("check", "--help")[1]
     assert "--config" not in run("users", "list", "--help")[1]
 
 
