@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-PROGRAM = Path(__file__).parent.parent / "build/peers/secantus/bin/secantusd-py"
+from benchmarks.ports import free_port, listens
 
-_PATIENCE = 30.0
+PROGRAM = Path(__file__).parent.parent / "build/peers/secantus/bin/secantusd-py"
 
 
 class Unavailable(Exception):
@@ -29,8 +27,7 @@ def running() -> Iterator[Callable[[], str]]:
     """
     if not PROGRAM.exists():
         raise Unavailable("no server: run tools/install_peers.sh")
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "empty.toml").touch()
         command = [str(PROGRAM), "--host", "127.0.0.1", "--port", str(port)]
@@ -40,19 +37,11 @@ def running() -> Iterator[Callable[[], str]]:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             try:
-                _wait_for(process, port)
+                if not listens(process, port):
+                    raise Unavailable("the server does not start")
                 numbers = itertools.count(1)
                 yield (
                     lambda: f"mongodb://127.0.0.1:{port}/bench{next(numbers)}?directConnection=true"
                 )
             finally:
                 process.kill()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise Unavailable("the server does not start")

@@ -6,14 +6,13 @@ import base64
 import contextlib
 import http.client
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlencode
 
 from benchmarks.parts import CREDENTIALS
+from benchmarks.ports import free_port, listens
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -39,15 +38,15 @@ def served(
         threads: Of the one worker.
         environ: More of the environment.
     """
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--workers=1", f"--threads={threads}"]
     command += ["--worker-class=gthread", "--keep-alive=75", "--log-level=error"]
     with subprocess.Popen(  # noqa: S603 - our own interpreter
         [*command, f"--bind=127.0.0.1:{port}", application], env=os.environ | dict(environ or {})
     ) as process:
         try:
-            _wait_for(process, port)
+            if not listens(process, port):
+                raise RuntimeError("gunicorn does not start")
             yield port
         finally:
             process.terminate()
@@ -83,12 +82,3 @@ def _caller(
         return content
 
     return call
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError("gunicorn does not start")

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from benchmarks.machine.asking import Ask, Connection
 from benchmarks.machine.load import Stream
+from benchmarks.ports import HOST
 
-HOST = "127.0.0.1"
 KEPT = 100
 """Requests after which a connection is opened anew."""
 

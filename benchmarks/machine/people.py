@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks.machine.files import CLIENTS
-from benchmarks.machine.programs import HOST
+from benchmarks.ports import HOST
 from benchmarks.served import FORM, basic
 
 PEOPLE = 200

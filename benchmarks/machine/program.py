@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-HOST = "127.0.0.1"
+from benchmarks.ports import HOST
 
 _PATIENCE = 30.0
 
@@ -157,10 +156,3 @@ class Program:
 def last_of(log: Path) -> str:
     """Return the end of a log, for an error's text."""
     return log.read_text("utf-8", "replace")[-2000:]
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

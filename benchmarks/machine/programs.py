@@ -17,10 +17,11 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from benchmarks.machine.gunicorn_conf import DELAY
-from benchmarks.machine.program import HOST, Program, Unavailable, free_port
+from benchmarks.machine.program import Program, Unavailable
 from benchmarks.mongo import PROGRAM as MONGO
+from benchmarks.ports import HOST, free_port
 
-__all__ = ["HOST", "Mongo", "Program", "Redis", "Server", "Unavailable", "free_port"]
+__all__ = ["Mongo", "Program", "Redis", "Server", "Unavailable"]
 
 _CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 

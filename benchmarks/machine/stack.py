@@ -14,7 +14,8 @@ from typing import Literal
 from benchmarks.machine import files
 from benchmarks.machine.files import CLIENTS
 from benchmarks.machine.people import People
-from benchmarks.machine.programs import HOST, Mongo, Redis, Server, Unavailable, free_port
+from benchmarks.machine.programs import Mongo, Redis, Server, Unavailable
+from benchmarks.ports import HOST, free_port
 from tokenward.commands import keys
 from tokenward.commands import store as stores
 from tokenward.config import Settings

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pymongo
 
-from benchmarks.machine.program import HOST
+from benchmarks.ports import HOST
 from benchmarks.soak.observer import ENTRIES, FIGURES
 from benchmarks.soak.sampling import BYTES, ROWS, Gone, Reading, Roster, read_process
 

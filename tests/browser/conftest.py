@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from benchmarks.ports import free_port
 from playwright.sync_api import Page, sync_playwright
 
-from tokenward.commands.demo.processes import free_ports
 from tokenward.commands.demo.programs import ADMIN, PASSWORD, PORTS, clone, prepare
 from tokenward.errors import AuthServiceUnavailable
 
@@ -114,7 +114,7 @@ def _running(folder, *, secure):
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         # What the examples say about their cookies; see their settings.
         patch.setenv("HTTPS", "1" if secure else "0")
-        programs = prepare(clone(), folder, free_ports(*[0] * len(PORTS)))
+        programs = prepare(clone(), folder, [free_port() for _ in PORTS])
         for process in programs.all:
             stack.enter_context(process)
         for process in programs.all:

@@ -16,11 +16,11 @@ from urllib.parse import parse_qs
 
 import pytest
 import requests
+from benchmarks.ports import free_port
 from unmeasured import unmeasured
 
 from tokenward.cli.serve import Server, listen
 from tokenward.commands.demo.mail import Mailbox, deliver
-from tokenward.commands.demo.processes import free_ports
 from tokenward.commands.demo.programs import clone, prepare
 from tokenward.commands.demo.tour import Tour
 from tokenward.commands.demo.visit import Browser, visit, visit_admin
@@ -359,7 +359,7 @@ def test_a_service_that_throttles_is_told_to_people(folder):
     thread.start()
     try:
         auth = int(server.url.rpartition(":")[2])
-        programs = prepare(clone(), folder, (auth, *free_ports(0, 0)))
+        programs = prepare(clone(), folder, (auth, free_port(), free_port()))
         with programs.flask, programs.django:
             for program in (programs.flask, programs.django):
                 program.wait_until_ready()

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from benchmarks.ports import free_port
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SECTION = re.search(r"\n## Django\n(.*?)\n## ", README, re.DOTALL)[1]
@@ -96,6 +96,7 @@ def site(tmp_path_factory):
     for name, role in (("root", ["--role", "admin"]), ("ann", [])):
         add = ["users", "add", name, "--email", f"{name}@example.com", *role]
         run("-m", "tokenward", *add, "--password-file", password, "--config", config)
+    # Named in the issuer before the service is there.
     auth_port = free_port()
     config.write_text(CONFIG.format(folder=folder, port=auth_port), "utf-8")
     run("-m", "django", "startproject", "site1", folder)
@@ -120,13 +121,6 @@ def site(tmp_path_factory):
         ) as port,
     ):
         yield auth, port
-
-
-def free_port():
-    # Named in the issuer before the service is there.
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def ask(port, method, path, body=None, **headers):

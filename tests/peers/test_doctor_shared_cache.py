@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
+from benchmarks.ports import free_port
 from redis import Redis
-from redis_server import RedisServer, free_port
+from redis_server import RedisServer
 
 from tokenward.cli import main
 from tokenward.commands.doctor.shared_cache import _kept, of_round_trip

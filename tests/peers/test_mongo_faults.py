@@ -20,9 +20,9 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 import requests
+from benchmarks.ports import free_port
 from issuing.processes import Process, Site
 from mongo_server import MongoServer
-from redis_server import free_port
 from tcp_proxy import TCPProxy
 
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError, UserAlreadyExists

@@ -109,7 +109,6 @@ def url(request, tmp_path):
         assert "Traceback" not in service.log.read_text("utf-8")
 
 
-@pytest.mark.timeout(180)
 def test_schemathesis_finds_nothing(url, tmp_path):
     """All of its checks over all of our endpoints."""
     config = tmp_path / "schemathesis.toml"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from authority import Authority
-from redis_server import RedisServer, free_port
+from benchmarks.ports import free_port
+from redis_server import RedisServer
 
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.errors import AuthServiceUnavailable, InvalidToken

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
-from redis_server import free_port
+from benchmarks.ports import free_port
 
 from tokenward import _jose
 from tokenward._seal import Sealer

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import jwt
 import pytest
 import requests
-from redis_server import free_port
+from benchmarks.ports import free_port
 
 from tokenward import ClientSecretBasic, IntrospectionClient, IntrospectionVerifier, JWKSVerifier
 from tokenward.config import Settings

@@ -18,7 +18,6 @@ def soak(monkeypatch):
     return lambda name: import_module(f"benchmarks.soak.{name}")
 
 
-@pytest.mark.timeout(180)
 def test_a_short_soak_adds_up(soak, tmp_path):
     """Every counter agrees with every other, nobody is wrongly let in, and no worker ends."""
     terms = soak("terms").Terms(seconds=3, rate=60)

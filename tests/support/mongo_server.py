@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pymongo
+from benchmarks.ports import free_port
 from pymongo.errors import PyMongoError
-from redis_server import free_port
 
 PATIENCE = 30.0
 _PROGRAM = Path(__file__).parents[2] / "build/peers/secantus/bin/secantusd-py"

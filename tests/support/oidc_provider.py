@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 
 import jwt
 import requests
+from benchmarks.ports import free_port
 from oidc_keys import as_jwk, certificate_jwk, distinct, new_jwks, new_keys, pem
 
 SCRIPT = Path(__file__).with_name("oidc_provider") / "server.mjs"
@@ -86,7 +87,7 @@ class OidcProvider:
         self._next = []
         self._server_cert = authority.issue("localhost", addresses=["127.0.0.1"])
         (self.folder / "records").mkdir()
-        self._ports = {"port": 0, "tls_port": 0, "control_port": 0}
+        self._ports = {name: free_port() for name in ("port", "tls_port", "control_port")}
         self._session = requests.Session()
         self._session.trust_env = False
         self._process = self._lifeline = None

@@ -9,13 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
+from benchmarks.ports import free_port
+
 PATIENCE = 10.0
-
-
-def free_port():
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class RedisServer:

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 
 import requests
-from redis_server import free_port
+from benchmarks.ports import free_port
 
 from tokenward.config import Settings
 from tokenward.config.build.store import initialize_store

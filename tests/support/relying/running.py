@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from redis_server import free_port
+from benchmarks.ports import free_port
 
 PEERS = Path(__file__).parents[3] / "build" / "peers"
 SCRIPTS = Path(__file__).parent

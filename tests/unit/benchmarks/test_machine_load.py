@@ -270,11 +270,11 @@ def test_calls_are_counted_by_path(machine, tmp_path):
     assert {"/introspect": 2, "/login": 1} == server.calls()
 
 
-def test_a_program_that_does_not_start_says_why(machine, tmp_path):
+def test_a_program_that_does_not_start_says_why(machine, benchmarks, tmp_path):
     """With what it said itself, and nothing of it is left."""
     programs = machine("programs")
     server = programs.Server(
-        "auth", tmp_path, "no_such_module:app", port=programs.free_port(), environ={}
+        "auth", tmp_path, "no_such_module:app", port=benchmarks("ports").free_port(), environ={}
     )
     with pytest.raises(programs.Unavailable, match=r"(?s)auth does not start.*no_such_module"):
         server.start()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FOLDER = ".demo"
 
 _WATCH_SECONDS = 0.25
+_MORE_TRIES = 3
 
 
 def run(output: Output, *, check: bool = False, folder: Path | None = None) -> bool:
@@ -73,7 +74,8 @@ def run(output: Output, *, check: bool = False, folder: Path | None = None) -> b
 def _started(root: Path, folder: Path, output: Output) -> Iterator[Programs]:
     """Start all, on the usual ports or others; stop them, all at once, at the end."""
     # Somebody may be quicker with a port that was free a moment ago: then any free one will do.
-    for ports in (free_ports(*PORTS), free_ports(*[0] * len(PORTS))):
+    for wanted in (PORTS, *[[0] * len(PORTS)] * _MORE_TRIES):
+        ports = free_ports(*wanted)
         programs = prepare(root, folder, ports)
         with ExitStack() as stack:
             for process in programs.all:
