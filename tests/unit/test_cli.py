@@ -705,6 +705,8 @@ class TestExplain:
         status, out = self.explain(run, alice, b"Bearer " + token)
         assert (1, "failed") == (status, explained(out)["syntax"])
         assert out.splitlines()[-1].endswith("; send the token alone, without Bearer before it")
+        status, out, _ = run("verify", "-", "--config", alice, stdin=b"Bearer " + token)
+        assert (1, True) == (status, out.endswith("without Bearer before it\n"))
 
 
 class TestDoctor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tokenward._log import shown
 from tokenward.commands import copying, explain, keys, setup, store, tokens, users
 from tokenward.commands import doctor as doctors
+from tokenward.commands.advice import of_presentation
 from tokenward.commands.homes import Home
 from tokenward.commands.line.ending import DONE, REFUSED, UNAVAILABLE
 from tokenward.commands.line.progress import Bar
@@ -207,7 +208,7 @@ def verify(arguments: Namespace, terminal: Terminal, home: Home) -> int:
         try:
             verdict = explain.verify(settings, token)
         except AuthError as error:
-            verdict = error
+            verdict, advice = error, of_presentation(token)
     if not isinstance(verdict, AuthError):
         terminal.say(f"accepted: {verdict.kind} {shown(verdict.subject)} of {verdict.issuer}")
         return DONE
