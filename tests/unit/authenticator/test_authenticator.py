@@ -319,31 +319,36 @@ def test_with_credentials_keeps_everything_else(bearer):
     assert other.authenticate(headers, method="POST").principal == BOB
 
 
-def test_refusals_are_logged_each_at_debug_and_one_a_minute_as_a_warning(both, caplog):
-    """The reason, the hint and the place; never the token."""
-    both.credentials[0].verifier.issuer = "https://logged.example"
-    caplog.set_level(logging.DEBUG, "tokenward.refused")
-    for _ in range(3):
-        with pytest.raises(InvalidToken):
-            both.authenticate({"Authorization": "Bearer some-unknown-token"})
-    levels = [record.levelno for record in caplog.records]
-    assert levels.count(logging.DEBUG) == 3
-    assert levels.count(logging.WARNING) == 1
-    assert "refused at authorization by https://logged.example: invalid_token" in caplog.text
-    assert "some-unknown-token" not in caplog.text
-
-
-def test_an_outage_is_logged_apart_from_refusals(both, caplog):
-    """Each at DEBUG, one a minute as a WARNING, with why nobody could be asked."""
-    both.credentials[0].verifier.issuer = "https://down.example"
+@pytest.mark.parametrize(
+    ("token", "raised", "said"),
+    [
+        (
+            "some-unknown-token",
+            InvalidToken,
+            ("tokenward.refused", "refused at authorization by {}: invalid_token"),
+        ),
+        (
+            "down",
+            AuthServiceUnavailable,
+            ("tokenward.unavailable", "at authorization, by {}: unavailable: "),
+        ),
+    ],
+    ids=["a refusal", "an outage"],
+)
+def test_each_is_logged_at_debug_and_one_a_minute_as_a_warning(token, raised, said, both, caplog):
+    """Refusals apart from outages: the reason, the hint and the place; never the token."""
+    logger, line = said
+    both.credentials[0].verifier.issuer = issuer = f"https://{logger}.example"
     caplog.set_level(logging.DEBUG, "tokenward")
     for _ in range(3):
-        with pytest.raises(AuthServiceUnavailable):
-            both.authenticate({"Authorization": "Bearer down"})
+        with pytest.raises(raised):
+            both.authenticate({"Authorization": f"Bearer {token}"})
     levels = [record.levelno for record in caplog.records]
     assert (3, 1) == (levels.count(logging.DEBUG), levels.count(logging.WARNING))
-    assert {"tokenward.unavailable"} == {record.name for record in caplog.records}
-    assert "at authorization, by https://down.example: unavailable: " in caplog.text
+    assert {logger} == {record.name for record in caplog.records}
+    assert line.format(issuer) in caplog.text
+    assert f"Bearer {token}" not in caplog.text
+    assert "some-unknown-token" not in caplog.text
 
 
 def test_a_log_handler_that_fails_changes_no_outcome(both, caplog):
