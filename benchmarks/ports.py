@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import random
 import socket
@@ -35,6 +36,7 @@ def free_port() -> int:
         with contextlib.suppress(OSError):
             claim.bind((HOST, port))
             socket.create_server((HOST, port)).close()
+            atexit.register(claim.close)
             _CLAIMS.append(claim)
             return port
         claim.close()

@@ -1,6 +1,7 @@
 """What every test may use: hypothesis profiles, a time zone that is not UTC, a store to talk to."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, max_examples=100)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C; what
+# they start is to be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # POSIX form: it needs no time zone database. 13:45 hours ahead, so that nearly every moment is on
 # another day there, and no rounding to hours hides a mistake.

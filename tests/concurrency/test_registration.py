@@ -185,7 +185,8 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(url, tmp_path, rou
         acknowledged += [writer.stdout.readline() for _ in range(random.randint(1, 40))]  # noqa: S311 - no secret
         writer.send_signal(signal.SIGKILL)
     for writer in writers:
-        acknowledged += writer.communicate(timeout=20)[0].splitlines()
+        with writer:  # communicate() would leave out what readline() has read ahead
+            acknowledged += writer.stdout.read().splitlines()
         assert writer.returncode == -signal.SIGKILL
 
     store = open_repositories(url, create=False)
