@@ -18,6 +18,7 @@ from tokenward.errors import AuthServiceUnavailable
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "screenshots"
+PATIENCE = 90_000  # milliseconds
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -40,7 +41,7 @@ class Server:
         headers = {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=90)
         try:
             body = None if members is None else json.dumps(members)
             connection.request(method, path, body, headers)
@@ -153,6 +154,7 @@ def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,
+            timeout=PATIENCE,
             args=ARGUMENTS,
             # Back is to be what it is for a person.
             ignore_default_args=["--disable-back-forward-cache"],
@@ -189,7 +191,7 @@ def window(browser):
     """One window for all tests of a module: a new one takes a quarter of a second."""
     with browser.new_context() as context:
         window = Window(context.new_page())
-        window.page.set_default_timeout(10_000)
+        window.page.set_default_timeout(PATIENCE)
         window.page.on("request", window.watch)
         window.page.on("console", window.listen)
         yield window

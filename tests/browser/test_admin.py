@@ -41,6 +41,7 @@ def test_the_role_opens_it(django, page):
     assert "Site administration" == page.locator("h1").inner_text()
     assert "welcome, demo" in page.locator("#user-tools").inner_text().lower()
     page.get_by_role("link", name="Users", exact=True).click()
+    page.wait_for_url(f"{django.url}/admin/auth/user/")
     assert "demo@example.com" in page.locator("#result_list").inner_text()
     assert page.get_by_role("link", name="Add user").count()
 
@@ -50,6 +51,7 @@ def test_another_role_opens_a_part_of_it(django, page):
     page.goto(f"{django.url}/admin/")
     log_in(page, EDITOR)
     page.get_by_role("link", name="Users", exact=True).click()
+    page.wait_for_url(f"{django.url}/admin/auth/user/")
     assert "Select user to view" == page.locator("h1").inner_text()
     assert 0 == page.get_by_role("link", name="Add user").count()
     assert 403 == page.goto(f"{django.url}/admin/auth/group/").status
@@ -87,7 +89,7 @@ def test_it_goes_without_a_mouse(django, page):
     """The form is Django's; nothing of ours is in its way."""
     page.goto(f"{django.url}/admin/")
     # Where the browser puts the cursor by itself, which it does a moment after loading.
-    expect(page.get_by_label("Username")).to_be_focused()
+    expect(page.get_by_label("Username")).to_be_focused(timeout=90_000)
     page.keyboard.type(ADMIN)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -11,6 +11,8 @@ def open_before(browser, running):
     """Profiles and an admin that were opened before the auth service stopped."""
     with running() as sites:
         pages = {name: browser.new_context().new_page() for name in ("flask", "django", "admin")}
+        for page in pages.values():
+            page.set_default_timeout(90_000)
         for site in (sites.flask, sites.django):
             site.sign_in(pages[site.name])
         pages["admin"].goto(f"{sites.django.url}/admin/")

@@ -33,7 +33,7 @@ def test_signing_in_leads_to_the_profile(site, page):
     """Name, e-mail address, roles, and until when."""
     page.goto(site.url)
     page.get_by_role("link", name="Your profile").click()
-    assert f"{site.url}/sign-in?next=/profile" == page.url
+    page.wait_for_url(lambda url: url == f"{site.url}/sign-in?next=/profile")
     assert page.title().startswith("Sign in ·")
     site.sign_in(page, EDITOR)
     assert f"{site.url}/profile" == page.url
@@ -53,7 +53,7 @@ def test_the_cookie_is_out_of_reach(site, page):
     )
     lifetime = {"flask": 900, "django": 28_800}[site.name]
     left = cookie["expires"] - page.evaluate("Date.now() / 1000")
-    assert lifetime - 60 < left <= lifetime
+    assert lifetime - 120 < left <= lifetime
     assert cookie["value"] not in page.evaluate("document.cookie")
 
 

@@ -17,7 +17,8 @@ from tokenward.testing._loopback import Answer, LoopbackServer
 
 THREADS = 32
 LATENCY = 0.05
-PATIENCE = 20
+PATIENCE = 120
+LONG = 10 * PATIENCE  # a delay that is cut short
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ def server(clock):
 def source(server, clock):
     """Return a source of tokens of that server."""
     auth = ClientSecretBasic(server.client_id, server.client_secret)
-    source = ClientCredentials(server.token_endpoint, client_auth=auth, clock=clock)
+    source = ClientCredentials(
+        server.token_endpoint, client_auth=auth, clock=clock, timeout=PATIENCE
+    )
     yield source
     source.close()
 
@@ -67,14 +70,22 @@ def calls(server):
     return len(server.requests("/token"))
 
 
+def until(condition):
+    """Wait for another thread."""
+    pause, end = threading.Event(), time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        pause.wait(0.001)
+
+
+def go_on(server):
+    """Cut every delay of the server short."""
+    server._script.stopping.set()
+
+
 def begun(server, count=1):
     """Wait until so many calls have reached the server."""
-    pause = threading.Event()
-    for _ in range(20_000):
-        if calls(server) >= count:
-            return
-        pause.wait(0.001)
-    pytest.fail("the call did not begin")
+    until(lambda: calls(server) >= count)
 
 
 def test_32_threads_without_a_token_are_one_call(server, source):
@@ -89,9 +100,14 @@ def test_32_threads_without_a_token_are_one_call(server, source):
 
 def test_32_threads_on_a_failing_server_are_one_call(server, source):
     """An outage is asked about once, is a fresh exception for each, and stays with nobody."""
-    # The failure lasts for one answer: a second call would be a success, and seen.
-    slowly(server, status=503)
-    got = together(lambda _: source())
+    # The failure lasts for one answer: a second call would be a success, and seen. It is given
+    # when all of them wait for it.
+    slowly(server, status=503, delay=LONG)
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(together, lambda _: source())
+        until(lambda: source._cache.misses == THREADS)
+        go_on(server)
+        got = asking.result(PATIENCE)
 
     assert 1 == calls(server)
     assert {AuthServiceUnavailable} == {type(error) for error in got}
@@ -114,17 +130,16 @@ def test_32_threads_of_a_due_token_are_one_call(server, source, clock):
     """One of them renews it; the others go on with the one there is, and do not wait."""
     first = source()
     clock.advance(271)
-    slowly(server, delay=30)
+    slowly(server, delay=LONG)
     asking = threading.Thread(target=source, daemon=True)
     asking.start()
     begun(server, 2)
-    began = time.monotonic()
     got = together(lambda _: source())
 
-    assert time.monotonic() - began < 2
+    assert asking.is_alive()
     assert {first} == set(got)
     assert 2 == calls(server)
-    server.__exit__(None, None, None)
+    go_on(server)
     asking.join(PATIENCE)
     assert not asking.is_alive()
 
@@ -174,7 +189,7 @@ def test_32_threads_whose_token_is_refused_are_one_call(server, source, clock):
 
 def test_an_invalidate_races_a_call(server, source):
     """A token that was asked for before answers nobody who came later."""
-    slowly(server, delay=0.3)
+    slowly(server, delay=LONG)
     with ThreadPoolExecutor(1) as threads:
         before = threads.submit(source)
         begun(server)
@@ -182,6 +197,7 @@ def test_an_invalidate_races_a_call(server, source):
         after = source()
 
         assert not before.done()
+        go_on(server)
         assert after != before.result(PATIENCE)
     assert after == source()
     assert 2 == calls(server)
@@ -236,27 +252,35 @@ def test_forgetting_and_asking_at_random(source, clock):
 
 
 FORK = """
-import os, threading, time
+import contextlib, logging, os, threading, time
+from tokenward import AuthServiceUnavailable
 from tokenward.client_auth import ClientCredentials, ClientSecretBasic
 from tokenward.testing import FakeAuthorizationServer
+
+# What the parent's own call meets when the server is gone is not for standard error.
+logging.getLogger("tokenward").addHandler(logging.NullHandler())
+
+def ask():
+    with contextlib.suppress(AuthServiceUnavailable):
+        cold()
 
 with FakeAuthorizationServer() as server:
     auth = ClientSecretBasic(server.client_id, server.client_secret)
     kept, cold = (
-        ClientCredentials(server.token_endpoint, client_auth=auth, timeout=40) for _ in range(2)
+        ClientCredentials(server.token_endpoint, client_auth=auth, timeout=240) for _ in range(2)
     )
     before = kept()
 
     # Another thread is in the middle of a call.
-    server.fail("/token", status=None, delay=40)
-    threading.Thread(target=cold, daemon=True).start()
+    server.fail("/token", status=None, delay=240)
+    threading.Thread(target=ask, daemon=True).start()
     while len(server.requests()) < 2:
         time.sleep(0.001)
 
     child = os.fork()
     if child == 0:
         started = time.monotonic()
-        print(kept() == before, cold().count("."), time.monotonic() - started < 20, flush=True)
+        print(kept() == before, cold().count("."), time.monotonic() - started < 120, flush=True)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), kept() == before, flush=True)
@@ -267,7 +291,7 @@ def test_a_fork_in_the_middle_of_a_call():
     """The child goes on with the token that is kept, and gets the other by a call of its own."""
     # From Python 3.12 on, forking beside other threads warns; it is what is tried here.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     assert "" == done.stderr
     assert ["True 2 True", "0 True"] == done.stdout.splitlines()

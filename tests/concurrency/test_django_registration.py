@@ -40,7 +40,7 @@ def together(work) -> list:
 
     def run(n: int) -> None:
         try:
-            barrier.wait(20)
+            barrier.wait(120)
             outcomes[n] = work(n)
         except Exception as error:  # noqa: BLE001 - looked at by the test
             outcomes[n] = error
@@ -51,7 +51,7 @@ def together(work) -> list:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(50)
+        thread.join(240)
     return outcomes
 
 

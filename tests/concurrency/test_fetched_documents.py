@@ -19,7 +19,8 @@ from tokenward.testing import FakeAuthorizationServer, FakeClock
 
 THREADS = 32
 LATENCY = 0.05
-PATIENCE = 20
+PATIENCE = 120
+LONG = 10 * PATIENCE  # a delay that is cut short
 ALGORITHMS = frozenset({"ES256"})
 METADATA = "/.well-known/oauth-authorization-server"
 
@@ -47,7 +48,7 @@ def clock():
 @pytest.fixture
 def keys(server, transport, clock):
     """Return the server's keys."""
-    return FetchedKeySet(server.jwks_uri, transport=transport, clock=clock)
+    return FetchedKeySet(server.jwks_uri, transport=transport, clock=clock, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def client(server):
         client_auth=ClientSecretBasic(server.client_id, server.client_secret),
         signed_response_alg="ES256",
         pool_size=THREADS,
+        timeout=PATIENCE,
     )
     yield made
     made.close()
@@ -88,14 +90,22 @@ def calls(server, path):
     return len(server.requests(path))
 
 
+def until(condition):
+    """Wait for another thread."""
+    pause, end = threading.Event(), time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        pause.wait(0.001)
+
+
+def go_on(server):
+    """Cut every delay of the server short."""
+    server._script.stopping.set()
+
+
 def begun(server, path, count):
     """Wait until so many requests have reached the server."""
-    pause = threading.Event()
-    for _ in range(20_000):
-        if calls(server, path) >= count:
-            return
-        pause.wait(0.001)
-    pytest.fail("the fetch did not begin")
+    until(lambda: calls(server, path) >= count)
 
 
 def verify(keys, token):
@@ -138,13 +148,14 @@ def test_32_threads_with_unknown_keys_are_one_fetch(server, keys):
     """Whoever makes them up is refused; those with known keys do not wait for it."""
     known = server.token()
     verify(keys, known)
-    slowly(server, server.jwks_uri, delay=0.5)
+    slowly(server, server.jwks_uri, delay=LONG)
     forged = [_jose.sign({"sub": "x"}, _jose.generate_key("ES256")) for _ in range(THREADS)]
     with ThreadPoolExecutor(1) as threads:
         flood = threads.submit(together, lambda number: verify(keys, forged[number]))
         begun(server, server.jwks_uri, 2)
         assert [1] * 100 == [verify(keys, known) for _ in range(100)]
         assert not flood.done()
+        go_on(server)
         got = flood.result(PATIENCE)
 
     assert {(InvalidToken, "unknown_key")} == {(type(error), error.reason) for error in got}
@@ -156,12 +167,13 @@ def test_known_keys_never_wait_for_a_refresh(server, keys, clock):
     token = server.token()
     verify(keys, token)
     clock.advance(850)
-    slowly(server, server.jwks_uri, delay=0.5)
+    slowly(server, server.jwks_uri, delay=LONG)
     with ThreadPoolExecutor(1) as threads:
         one = threads.submit(verify, keys, token)
         begun(server, server.jwks_uri, 2)
         assert [1] * 100 == [verify(keys, token) for _ in range(100)]
         assert not one.done()
+        go_on(server)
         assert 1 == one.result(PATIENCE)
 
     assert 2 == calls(server, server.jwks_uri)
@@ -217,7 +229,7 @@ def test_32_threads_fail_to_discover_once(server, client):
 def test_failing_calls_leave_nothing_behind(server, transport):
     """Descriptors and threads stay flat over a thousand failing fetches (RULES 51)."""
     server.fail(server.jwks_uri, status=500, times=10_000)
-    keys = FetchedKeySet(server.jwks_uri, transport=transport)
+    keys = FetchedKeySet(server.jwks_uri, transport=transport, timeout=PATIENCE)
 
     def fail(times):
         for _ in range(times):
@@ -226,7 +238,8 @@ def test_failing_calls_leave_nothing_behind(server, transport):
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     before = fail(5)
-    assert before == fail(1_000)
+    # Fewer are no leak: what an earlier test left may be collected meanwhile.
+    assert all(now <= then for now, then in zip(fail(1_000), before, strict=True))
 
 
 FORK = """
@@ -241,13 +254,13 @@ def client_of(server):
         server.issuer,
         client_auth=ClientSecretBasic(server.client_id, server.client_secret),
         signed_response_alg="ES256",
+        timeout=240,
     )
 
 # What the parent's own discovery meets when the server is gone is not for standard error.
 logging.getLogger("tokenward").addHandler(logging.NullHandler())
 
 def discover():
-    # How it ends is the parent's business: the machine may be too slow for the deadline.
     with contextlib.suppress(AuthServiceUnavailable):
         cold.introspect(token)
 
@@ -257,7 +270,7 @@ with FakeAuthorizationServer(signed_introspection=True) as server:
     warm.introspect(token)
 
     # Another thread is in the middle of discovering, and a third holds the document's lock.
-    server.fail("/.well-known/oauth-authorization-server", status=None, delay=5)
+    server.fail("/.well-known/oauth-authorization-server", status=None, delay=240)
     asked = len(server.requests())
     threading.Thread(target=discover, daemon=True).start()
     while len(server.requests()) == asked:
@@ -267,17 +280,17 @@ with FakeAuthorizationServer(signed_introspection=True) as server:
     def hold():
         with warm._endpoint._metadata._document._cache._lock:
             taken.set()
-            release.wait(30)
+            release.wait()
 
     threading.Thread(target=hold, daemon=True).start()
-    taken.wait(30)
+    taken.wait(240)
 
     child = os.fork()
     if child == 0:
         started = time.monotonic()
         said = [client.introspect(token)["active"] for client in (warm, cold)]
         warm._endpoint._metadata._document.refresh()
-        print(*said, time.monotonic() - started < 3, flush=True)
+        print(*said, time.monotonic() - started < 120, flush=True)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     release.set()
@@ -289,7 +302,7 @@ def test_a_fork_in_the_middle_of_a_discovery():
     """The child goes on with what is known, and discovers what is not."""
     # From Python 3.12 on, forking beside other threads warns; it is what is tried here.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     assert "" == done.stderr
     assert ["True True True", "0 True"] == done.stdout.splitlines()

@@ -14,7 +14,7 @@ from tokenward.jwks import JWKSVerifier
 from tokenward.testing import FakeAuthorizationServer, FakeClock
 
 THREADS = 32
-PATIENCE = 20
+PATIENCE = 120
 LATENCY = 0.05
 FLOOD = 2_000
 
@@ -42,7 +42,8 @@ def make(server, clock):
     made = []
 
     def make(**options):
-        made.append(JWKSVerifier(server.issuer, audience="api", clock=clock, **options))
+        known = {"audience": "api", "clock": clock, "timeout": PATIENCE}
+        made.append(JWKSVerifier(server.issuer, **known | options))
         return made[-1]
 
     yield make

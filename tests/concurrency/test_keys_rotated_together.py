@@ -46,7 +46,7 @@ def sign(ring):
     return _jose.sign(claims, ring.current, typ="at+jwt")
 
 def work(what):
-    barrier.wait(60)
+    barrier.wait(240)
     tokens, said = [sign(ring)], None
     try:
         if what != "scheduled":
@@ -204,7 +204,7 @@ def test_a_forked_child_rotates_for_its_parent(request, kind, tmp_path):
     following = ring.kids()[1]
     child = os.fork()
     if child == 0:
-        signal.alarm(30)
+        signal.alarm(240)
         code = 1
         try:
             code = 0 if ring.rotate() == following == ring.current.kid else 1

@@ -26,7 +26,7 @@ from tokenward.wsgi import auth_service_app
 PASSWORD = "correct horse battery"
 SECRET = "9f8a-77e1-quartz-lantern"
 SEALING = "quartz-lantern-9f8a77e1"
-PATIENCE = 20
+PATIENCE = 120
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def issuer(shared, bus):
     )
     service.create_user("alice", email="alice@example.com", password=PASSWORD)
     app = auth_service_app(service)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield url
     server.shutdown()
@@ -75,7 +75,9 @@ def resource_servers(issuer, shared, bus):
     verifiers = [
         IntrospectionVerifier(
             IntrospectionClient(
-                issuer + "/introspect", client_auth=ClientSecretBasic("orders", SECRET)
+                issuer + "/introspect",
+                client_auth=ClientSecretBasic("orders", SECRET),
+                timeout=PATIENCE,
             ),
             audience="orders",
             issuer=issuer,
@@ -167,7 +169,9 @@ def test_a_resource_server_that_shares_the_cache_alone(issuer, shared):
 
     def make():
         client = IntrospectionClient(
-            issuer + "/introspect", client_auth=ClientSecretBasic("orders", SECRET)
+            issuer + "/introspect",
+            client_auth=ClientSecretBasic("orders", SECRET),
+            timeout=PATIENCE,
         )
         return IntrospectionVerifier(client, audience="orders", shared_cache=shared)
 

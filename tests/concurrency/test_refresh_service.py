@@ -15,7 +15,7 @@ from tokenward.keys import KeyRing
 from tokenward.repositories import open_repositories
 from tokenward.service import AuthService
 
-PATIENCE = 30
+PATIENCE = 120
 THREADS = 16
 PROCESSES = 4
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,8 @@ from tokenward.testing import FakeAuthorizationServer
 
 THREADS = 32
 LATENCY = 0.02
-PATIENCE = 20
+PATIENCE = 120
+LONG = 10 * PATIENCE  # a delay that is cut short
 
 
 @pytest.fixture
@@ -31,6 +33,7 @@ def verifier(server):
     client = IntrospectionClient(
         server.introspection_endpoint,
         client_auth=ClientSecretBasic(server.client_id, server.client_secret),
+        timeout=PATIENCE,
     )
     verifier = IntrospectionVerifier(client, audience=server.audience)
     yield verifier
@@ -62,14 +65,22 @@ def calls(server):
     return len(server.requests(server.introspection_endpoint))
 
 
+def until(condition):
+    """Wait for another thread."""
+    pause, end = threading.Event(), time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        pause.wait(0.001)
+
+
+def go_on(server):
+    """Cut every delay of the server short."""
+    server._script.stopping.set()
+
+
 def begun(server, count=1):
     """Wait until so many look-ups have reached the server."""
-    pause = threading.Event()
-    for _ in range(20_000):
-        if calls(server) >= count:
-            return
-        pause.wait(0.001)
-    pytest.fail("the look-up did not begin")
+    until(lambda: calls(server) >= count)
 
 
 def test_32_threads_on_one_cold_token_are_one_call(server, verifier):
@@ -95,10 +106,15 @@ def test_32_threads_on_one_bad_token_are_one_call(server, verifier):
 
 def test_32_threads_on_a_failing_server_are_one_call(server, verifier):
     """An outage is asked about once, is a fresh exception for each, and stays with nobody."""
-    slowly(server, status=503, times=1)
+    slowly(server, status=503, times=1, delay=LONG)
     token = server.token(opaque=True)
-    # The server's failure lasts for one answer: a second call would be a success, and seen.
-    got = together(lambda: verifier.verify(token))
+    # The server's failure lasts for one answer: a second call would be a success, and seen. It is
+    # given when all of them wait for it.
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(together, lambda: verifier.verify(token))
+        until(lambda: verifier.stats().misses == THREADS)
+        go_on(server)
+        got = asking.result(PATIENCE)
 
     assert 1 == calls(server)
     assert {AuthServiceUnavailable} == {type(error) for error in got}
@@ -145,7 +161,7 @@ def test_invalidate_races_a_look_up(server, verifier):
         status=200,
         headers={"Content-Type": "application/json"},
         body=json.dumps(said).encode(),
-        delay=0.3,
+        delay=LONG,
     )
     with ThreadPoolExecutor(1) as threads:
         before = threads.submit(verifier.verify, token)
@@ -155,6 +171,7 @@ def test_invalidate_races_a_look_up(server, verifier):
         with pytest.raises(InvalidToken):
             verifier.verify(token)
         assert not before.done()
+        go_on(server)
         assert "user-1" == before.result(PATIENCE).subject
 
     with pytest.raises(InvalidToken):
@@ -194,23 +211,32 @@ def test_no_thread_is_left_behind(server, verifier):
 
 
 FORK = """
-import os, threading, time
+import contextlib, logging, os, threading, time
+from tokenward import AuthServiceUnavailable
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.introspection import IntrospectionClient, IntrospectionVerifier
 from tokenward.testing import FakeAuthorizationServer
+
+# What the parent's own look-up meets when the server is gone is not for standard error.
+logging.getLogger("tokenward").addHandler(logging.NullHandler())
+
+def ask():
+    with contextlib.suppress(AuthServiceUnavailable):
+        verifier.verify(cold)
 
 with FakeAuthorizationServer() as server:
     client = IntrospectionClient(
         server.introspection_endpoint,
         client_auth=ClientSecretBasic(server.client_id, server.client_secret),
+        timeout=240,
     )
     verifier = IntrospectionVerifier(client, audience=server.audience)
     cached, cold, other = (server.token(opaque=True, sub=s) for s in ("cached", "cold", "other"))
     verifier.verify(cached)
 
     # Another thread is in the middle of a look-up, and a third holds the cache's lock.
-    server.fail(server.introspection_endpoint, status=None, delay=5)
-    threading.Thread(target=lambda: verifier.verify(cold), daemon=True).start()
+    server.fail(server.introspection_endpoint, status=None, delay=240)
+    threading.Thread(target=ask, daemon=True).start()
     while len(server.requests()) < 2:
         time.sleep(0.001)
     taken, release = threading.Event(), threading.Event()
@@ -218,16 +244,16 @@ with FakeAuthorizationServer() as server:
     def hold():
         with verifier._cache._lock:
             taken.set()
-            release.wait(30)
+            release.wait()
 
     threading.Thread(target=hold, daemon=True).start()
-    taken.wait(30)
+    taken.wait(240)
 
     child = os.fork()
     if child == 0:
         started = time.monotonic()
         subjects = [verifier.verify(token).subject for token in (cached, cold, other)]
-        print(*subjects, time.monotonic() - started < 3, flush=True)
+        print(*subjects, time.monotonic() - started < 120, flush=True)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     release.set()
@@ -239,7 +265,7 @@ def test_a_fork_in_the_middle_of_a_look_up():
     """The child verifies at once: hits, the token under way in the parent, and a new one."""
     # From Python 3.12 on, forking beside other threads warns; it is what is tried here.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     assert "" == done.stderr
     assert ["cached cold other True", "0 other"] == done.stdout.splitlines()

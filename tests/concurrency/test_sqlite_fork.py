@@ -140,7 +140,7 @@ def test_a_fork_waits_for_a_write_to_end(path, repositories):
         with store.writing() as raw:
             raw.execute("INSERT INTO revocations (jti, expires_at) VALUES ('a', 1)")
             inside.set()
-            finish.wait(20)
+            finish.wait(120)
 
     def check() -> None:
         assert repositories.tokens.is_revoked("a")
@@ -148,10 +148,10 @@ def test_a_fork_waits_for_a_write_to_end(path, repositories):
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert inside.wait(20)
+    assert inside.wait(120)
     threading.Timer(0.1, finish.set).start()
     assert exit_code(fork(check)) == 0
-    writer.join(20)
+    writer.join(120)
     assert repositories.tokens.is_revoked("b")
 
 
@@ -161,7 +161,7 @@ def test_threads_of_a_child_have_connections_too(repositories):
     def check() -> None:
         revoked = threading.Thread(target=repositories.tokens.revoke, args=("a", 1))
         revoked.start()
-        revoked.join(20)
+        revoked.join(120)
         assert not revoked.is_alive()
 
     assert exit_code(fork(check)) == 0
@@ -177,11 +177,11 @@ def test_a_connection_that_does_not_come_free_is_left_alone_in_the_child(path, r
         with store.writing() as raw:
             raw.execute("INSERT INTO revocations (jti, expires_at) VALUES ('a', 1)")
             inside.set()
-            finish.wait(20)
+            finish.wait(120)
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert inside.wait(20)
+    assert inside.wait(120)
 
     def check() -> None:
         gc.collect()
@@ -191,7 +191,7 @@ def test_a_connection_that_does_not_come_free_is_left_alone_in_the_child(path, r
 
     assert exit_code(fork(check)) == 0
     finish.set()
-    writer.join(20)
+    writer.join(120)
     assert repositories.tokens.is_revoked("a")
     store.close()
 
@@ -205,7 +205,7 @@ def test_forks_and_threads_that_open_connections_do_not_lock_each_other_up(path,
         while not stop.is_set():
             thread = threading.Thread(target=attempt)
             thread.start()
-            thread.join(20)
+            thread.join(120)
 
     def attempt() -> None:
         try:
@@ -219,7 +219,7 @@ def test_forks_and_threads_that_open_connections_do_not_lock_each_other_up(path,
     codes = [exit_code(fork(lambda: repositories.tokens.revoke("b", 1))) for _ in range(20)]
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert codes == [0] * 20
     assert failures == []
     assert repositories.tokens.is_revoked("b")

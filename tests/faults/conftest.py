@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 from authority import Authority
+from benchmarks.ports import HOST, free_port
 from fault_server import FaultServer
 
 from tokenward._http import RequestsTransport
+from tokenward._http import transport as transport_module
 from tokenward.protocols import Request
+from tokenward.testing import FakeClock
+
+PATIENCE = 120  # seconds for what is answered at once, on a machine that may stand still meanwhile
 
 
 @pytest.fixture
@@ -34,12 +39,45 @@ def make_transport():
     transports = []
 
     def make(**options):
-        transports.append(RequestsTransport(**options))
+        transports.append(RequestsTransport(**{"connect_timeout": PATIENCE} | options))
         return transports[-1]
 
     yield make
     for transport in transports:
         transport.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The clock of every breaker: no pause ends before it is moved."""
+    clock = FakeClock(0)
+    breaker = transport_module.Breaker
+    monkeypatch.setattr(
+        transport_module, "Breaker", lambda name, **o: breaker(name, **o | {"clock": clock})
+    )
+    return clock
+
+
+@pytest.fixture
+def nowhere():
+    """A URL of a port that nobody listens on, now or in the course of the test."""
+    return f"http://{HOST}:{free_port()}/introspect"
+
+
+@pytest.fixture
+def connections():
+    """A function: how many connections came to a server, once there are as many as are known of.
+
+    The system takes a connection before the server does.
+    """
+
+    def connections(server, known):
+        end = time.monotonic() + PATIENCE
+        while server.connections < known and time.monotonic() < end:
+            server.stopping.wait(0.005)
+        return server.connections
+
+    return connections
 
 
 @dataclass
@@ -59,7 +97,7 @@ class Outcome:
 def ask():
     """Post a token to ``url`` and tell how that ended."""
 
-    def post(transport, url, *, seconds=0.4, cert=None):
+    def post(transport, url, *, seconds=PATIENCE, cert=None):
         request = Request("POST", url, form={"token": "a-token"}, cert=cert)
         begin = time.monotonic()
         try:

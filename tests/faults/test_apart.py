@@ -16,6 +16,10 @@ from tokenward.errors import AuthServiceUnavailable
 from tokenward.jwks import JWKSVerifier
 from tokenward.protocols import Request
 
+# Whoever waits for the end of a pause moves the clock.
+pytestmark = pytest.mark.usefixtures("pauses")
+
+PATIENCE = 120  # seconds
 BODY = b'{"active": true}'
 KEY = _jose.generate_key("ES256")
 
@@ -58,18 +62,18 @@ def test_places_are_its_own(serve, make_transport, ask, caplog):
     def script(peer):
         while peer.read():
             came.release()
-            go.wait(10)
+            go.wait(PATIENCE)
             peer.send(peer.answer())
 
     server = serve(script)
     transport = make_transport(pool_size=1)
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor(3) as threads:
-        calls = [threads.submit(ask, transport.apart(), server.url, seconds=10) for _ in range(3)]
+        calls = [threads.submit(ask, transport.apart(), server.url) for _ in range(3)]
         try:
-            assert [True] * 3 == [came.acquire(timeout=5) for _ in range(3)]
+            assert [True] * 3 == [came.acquire(timeout=PATIENCE) for _ in range(3)]
         finally:
             go.set()
-        assert [BODY] * 3 == [call.result(10).response.body for call in calls]
+        assert [BODY] * 3 == [call.result(PATIENCE).response.body for call in calls]
     assert [] == caplog.messages
     assert BODY == ask(transport, server.url).response.body
 
@@ -86,9 +90,9 @@ def test_a_fork_makes_connections_anew_for_both(serve, make_transport, ask):
     with made._lock, next(iter(made._servers.values())).breaker._lock:
         child = os.fork()
         if child == 0:
-            signal.alarm(20)
+            signal.alarm(2 * PATIENCE)
             same = made._connections.adapter is transport._connections.adapter
-            bodies = [ask(one, server.url, seconds=5) for one in (made, transport)]
+            bodies = [ask(one, server.url) for one in (made, transport)]
             fine = same and all(one.error is None for one in bodies)
             os._exit(0 if fine else 1)
         _, status = os.waitpid(child, 0)
@@ -143,7 +147,7 @@ def test_an_issuer_that_names_anothers_server_harms_itself_only(serve, victim):
     """Unsigned tokens of tenants that do so shut nobody out (RULES 11, 25)."""
     host = Host(serve)
     first = host.issuer if victim == "maker" else "https://as.example"
-    verifier = JWKSVerifier(first, audience="orders")
+    verifier = JWKSVerifier(first, audience="orders", timeout=PATIENCE)
     try:
         for number in range(5):
             tenant = f"{host.elsewhere}/t{number}"

@@ -10,6 +10,7 @@ from tokenward.client_auth import BearerAuth, ClientCredentials, MutualTLS, Priv
 from tokenward.errors import AuthServiceUnavailable
 from tokenward.introspection import IntrospectionClient
 
+PATIENCE = 120  # seconds
 GRANTED = json.dumps({"access_token": "a-token", "token_type": "Bearer", "expires_in": 60}).encode()
 
 
@@ -32,7 +33,7 @@ def test_a_broken_connection_is_tried_twice(serve, closing):
     server = serve(script)
     key = _jose.generate_key("ES256")
     auth = PrivateKeyJWT("orders", _jose.to_pem(key))
-    source = closing(ClientCredentials(server.url, client_auth=auth))
+    source = closing(ClientCredentials(server.url, client_auth=auth, timeout=PATIENCE))
     with pytest.raises(AuthServiceUnavailable) as caught:
         source()
 
@@ -60,7 +61,11 @@ def server(serve_tls):
 def test_an_introspection_endpoint_sees_the_certificate(server, authority, closing):
     """The client is who the certificate says, and names itself in the form."""
     auth = MutualTLS("orders", *authority.issue("orders"))
-    client = closing(IntrospectionClient(server.url, client_auth=auth, verify_tls=authority.path))
+    client = closing(
+        IntrospectionClient(
+            server.url, client_auth=auth, verify_tls=authority.path, timeout=PATIENCE
+        )
+    )
 
     assert {"active": True} == client.introspect("a-token")
     assert ["orders"] == server.names
@@ -71,7 +76,9 @@ def test_an_introspection_endpoint_sees_the_certificate(server, authority, closi
 def test_a_token_endpoint_sees_the_certificate(server, authority, closing):
     """The source of tokens authenticates like anything else."""
     auth = MutualTLS("orders", *authority.issue("orders"))
-    source = closing(ClientCredentials(server.url, client_auth=auth, verify_tls=authority.path))
+    source = closing(
+        ClientCredentials(server.url, client_auth=auth, verify_tls=authority.path, timeout=PATIENCE)
+    )
 
     assert "a-token" == source()
     assert ["orders"] == server.names
@@ -82,7 +89,11 @@ def test_without_a_certificate_nothing_is_said(server, authority, closing):
     """The server ends the handshake: that is an outage, and no request has left."""
     client = closing(
         IntrospectionClient(
-            server.url, client_auth=BearerAuth("t"), verify_tls=authority.path, retries=0
+            server.url,
+            client_auth=BearerAuth("t"),
+            verify_tls=authority.path,
+            retries=0,
+            timeout=PATIENCE,
         )
     )
     with pytest.raises(AuthServiceUnavailable):
@@ -101,7 +112,11 @@ def test_a_certificate_may_be_renewed_in_place(server, authority, closing, tmp_p
 
     put("first")
     auth = MutualTLS("orders", cert, key)
-    client = closing(IntrospectionClient(server.url, client_auth=auth, verify_tls=authority.path))
+    client = closing(
+        IntrospectionClient(
+            server.url, client_auth=auth, verify_tls=authority.path, timeout=PATIENCE
+        )
+    )
     client.introspect("a-token")
     put("second")
     client.introspect("a-token")
@@ -113,7 +128,11 @@ def test_files_that_vanish_are_an_outage(server, authority, closing, tmp_path):
     """What was there at the start may be gone later; nobody's token is bad for that."""
     cert, key = (shutil.copy(path, tmp_path) for path in authority.issue("orders"))
     auth = MutualTLS("orders", cert, key)
-    client = closing(IntrospectionClient(server.url, client_auth=auth, verify_tls=authority.path))
+    client = closing(
+        IntrospectionClient(
+            server.url, client_auth=auth, verify_tls=authority.path, timeout=PATIENCE
+        )
+    )
     (tmp_path / key).unlink()
     with pytest.raises(AuthServiceUnavailable) as caught:
         client.introspect("a-token")

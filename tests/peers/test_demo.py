@@ -27,6 +27,7 @@ from tokenward.commands.demo.visit import Browser, visit, visit_admin
 from tokenward.schemas import User
 
 PORTS = (8000, 8001, 8002)
+PATIENCE = 90
 JSON = [("Content-Type", "application/json")]
 
 
@@ -36,7 +37,7 @@ def command(folder, *options):
 
 def check(folder):
     return subprocess.run(
-        command(folder, "--check"), capture_output=True, text=True, check=False, timeout=50
+        command(folder, "--check"), capture_output=True, text=True, check=False, timeout=150
     )
 
 
@@ -55,7 +56,7 @@ def running(folder, environment=None):
         text=True,
         env=environment,
     )
-    watchdog = threading.Timer(45, process.kill)
+    watchdog = threading.Timer(150, process.kill)
     watchdog.start()
     try:
         said = []
@@ -79,7 +80,7 @@ def demo(tmp_path_factory):
     with running(tmp_path_factory.mktemp("shared") / "demo") as (process, said):
         yield process, said
         process.send_signal(signal.SIGINT)
-        assert 0 == process.wait(30)
+        assert 0 == process.wait(PATIENCE)
         assert not any(runs(pid) for pid in pids(said))
 
 
@@ -181,7 +182,7 @@ def _taken(said):
 def paste(lines):
     """Return what bash says to some lines, and the statuses among it."""
     shell = subprocess.run(
-        ["bash"], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=40
+        ["bash"], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=150
     )
     assert "" == shell.stderr
     return shell.stdout, re.findall(r"^HTTP/1\.1 (\d+)", shell.stdout, re.MULTILINE)
@@ -240,7 +241,7 @@ def test_it_says_where_to_click(demo):
     named = re.findall(r"^  (http://127\.0\.0\.1:\d+(/\S*))  ", demo[1], re.MULTILINE)
     assert ["/", "/", "/admin/"] == [path for _, path in named]
     for url, _ in named:
-        answer = requests.get(url, timeout=10)
+        answer = requests.get(url, timeout=PATIENCE)
         assert (200, "text/html; charset=utf-8") == (
             answer.status_code,
             answer.headers["Content-Type"],
@@ -264,7 +265,7 @@ def test_other_ports_are_used_when_some_are_taken(folder):
             assert f"http://127.0.0.1:{auth}/register" in said
             assert f"http://127.0.0.1:{django}/admin/" in said
             process.terminate()
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=PATIENCE)
             assert 0 == process.returncode
             assert f"Port {PORTS[0]} is taken; using {auth} instead." in err
             assert f"Port {PORTS[2]} is taken; using {django} instead." in err
@@ -279,7 +280,7 @@ def test_killed_it_leaves_nothing_running_and_starts_again(folder):
     with running(folder, unmeasured()) as (process, said):
         name, password = re.search(r"Sign in as (\S+) .* with the password (\S+)\.", said).groups()
         url = f"http://127.0.0.1:{ports(said)[0]}/login"
-        answer = requests.post(url, json={"username": name, "password": password}, timeout=20)
+        answer = requests.post(url, json={"username": name, "password": password}, timeout=PATIENCE)
         assert 200 == answer.status_code
     assert 0 == process.returncode
     assert store == (folder / "store.db").stat().st_ino
@@ -294,7 +295,7 @@ def test_a_program_that_ends_ends_the_demo(folder, which, name):
     with running(folder, None if which == 0 else unmeasured()) as (process, said):
         started = pids(said)
         os.kill(started.pop(which), signal.SIGKILL)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE)
         assert 3 == process.returncode
         assert f"{name} has ended" in err
         assert f"http://127.0.0.1:{ports(said)[which]}" in err
@@ -473,8 +474,7 @@ class TestTour:
 
     def test_nobody_there_is_a_failure_too(self, tmp_path):
         """The kind of error is what came."""
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        url = f"http://127.0.0.1:{free_port()}"
         (tmp_path / "app.secret").write_text("the secret\n")
         (outcome,) = tour_of(url, tmp_path).check()
         assert (False, "ConnectionRefusedError") == (outcome.passed, outcome.got)
@@ -603,7 +603,6 @@ class TestVisit:
 
     def test_nobody_there_is_a_failure_too(self):
         """The kind of error is what came."""
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        url = f"http://127.0.0.1:{free_port()}"
         (outcome,) = visit(url, "alice", "a password")
         assert (False, "ConnectionRefusedError") == (outcome.passed, outcome.got)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -51,7 +52,7 @@ def run(*command, cwd=None, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
         env=without_our_project() | environment,
     )
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -78,10 +79,11 @@ def server(folder, name, *command, ready, **environment):
         while found is None:
             assert process.poll() is None, log.read_text("utf-8")
             found = re.search(ready, log.read_bytes())
+            time.sleep(0.02)
         yield int(found[1])
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(90)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,7 @@ def site(tmp_path_factory):
     bind = f"127.0.0.1:{auth_port}"
     serve = ["tokenward", "serve", "--config", str(config), "--bind", bind]
     gunicorn = ["gunicorn", "site1.wsgi", "--bind", "127.0.0.1:0", "--threads", "4"]
+    gunicorn += ["--timeout", "600"]
     with (
         server(folder, "auth", *serve, ready=rb"at http://127\.0\.0\.1:(\d+)\n") as auth,
         server(
@@ -124,7 +127,7 @@ def site(tmp_path_factory):
 
 
 def ask(port, method, path, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, named)

@@ -41,7 +41,7 @@ def run(script, folder):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
 
 
@@ -112,7 +112,7 @@ def served(line, auth, says):
         yield found[1]
     finally:
         server.terminate()
-        assert 0 == server.wait(30)
+        assert 0 == server.wait(90)
 
 
 @pytest.mark.parametrize("says", [r" at (http://127\.0\.0\.1:\d+)\n", r"at: (http://\S+)"])
@@ -125,9 +125,9 @@ def test_it_is_served(auth, says):
     with served(line, auth, says) as url:
         headers = {"X-Forwarded-For": "192.0.2.1"}
         account = {"username": "root", "password": password}
-        login = requests.post(f"{url}/login", json=account, headers=headers, timeout=30)
+        login = requests.post(f"{url}/login", json=account, headers=headers, timeout=90)
         assert 200 == login.status_code
-        assert 200 == requests.get(f"{url}/health/ready", timeout=30).status_code
+        assert 200 == requests.get(f"{url}/health/ready", timeout=90).status_code
     assert '"192.0.2.1"' in (auth / "server.log").read_text() or line == gunicorn
 
 

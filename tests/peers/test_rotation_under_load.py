@@ -27,7 +27,7 @@ from tokenward.tokens import LocalVerifier
 ISSUER = "https://auth.example"
 SECRET = "kq3V-new-8fJ2_0pTzXw7Lm"
 ACCOUNT = {"username": "alice", "password": "correct horse battery"}
-PATIENCE = 30
+PATIENCE = 90
 CONFIG = """
 [service]
 issuer = "{issuer}"
@@ -51,6 +51,7 @@ class Process:
         self._log = folder / f"{name}.log"
         self._process = None
         self.takes_logins = False
+        self._stops = 0
 
     def start(self):
         command = [sys.executable, "-m", "tokenward", "serve", "--config", self._config]
@@ -67,6 +68,7 @@ class Process:
     def stop(self):
         """End it as an operator does: it gets no more, and what is in flight is answered."""
         self.takes_logins = False
+        self._stops += 1
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE)
@@ -84,12 +86,14 @@ class Process:
 
     def sign_in(self):
         """Return a new token and its key's id; ``None`` while the process is being exchanged."""
+        stops = self._stops
         if not self.takes_logins:
             return None
         try:
             answer = requests.post(f"{self.url}/login", json=ACCOUNT, timeout=PATIENCE)
         except requests.ConnectionError:
-            assert not self.takes_logins
+            # It may be back by now.
+            assert stops != self._stops
             return None
         answer.raise_for_status()
         token = answer.json()["access_token"]
@@ -120,7 +124,12 @@ class Site:
         requests.post(f"{self.here.url}/register", json=account, timeout=PATIENCE)
         self.clock = FakeClock(time.time())
         self.remote = JWKSVerifier(
-            ISSUER, jwks_uri=self.here.url + JWKS_PATH, audience="orders", clock=self.clock
+            ISSUER,
+            jwks_uri=self.here.url + JWKS_PATH,
+            audience="orders",
+            clock=self.clock,
+            # Its clock stands still while tokens are issued.
+            leeway=600,
         )
         stack.callback(self.remote.close)
         self.remote.warm_up()
@@ -163,6 +172,7 @@ class Traffic:
         self.tokens = []
         self._site, self._verifiers, self._threads = site, verifiers, threads
         self._stop = threading.Event()
+        self._turns = [0] * threads
 
     def _work(self, number):
         for turn in itertools.count(number):
@@ -176,6 +186,7 @@ class Traffic:
             for token, kid in [*self.tokens[:3], *self.tokens[-5:]]:
                 for name, verifier in self._verifiers.items():
                     self.said[name, kid, outcome(verifier, token)] += 1
+            self._turns[number] += 1
             self._stop.wait(0.005)
 
     def until(self, condition):
@@ -190,6 +201,11 @@ class Traffic:
         """Wait for some more tokens by a key."""
         wanted = self.signed[kid] + count
         self.until(lambda: self.signed[kid] >= wanted)
+
+    def a_turn(self):
+        """Wait until each thread has ended what it was doing."""
+        before = list(self._turns)
+        self.until(lambda: all(now > then for now, then in zip(self._turns, before, strict=True)))
 
     @contextmanager
     def running(self):
@@ -232,6 +248,7 @@ def test_an_ordinary_rotation_refuses_no_token(site):
         assert set(traffic.signed) == {old, new}
         assert old in site.there.kids()
         site.here.restart()
+        traffic.a_turn()
         before = traffic.signed[old]
         traffic.more_by(new)
         assert traffic.signed[old] == before

@@ -21,6 +21,7 @@ from tokenward.cli.serve import Server, listen
 from tokenward.config import Settings
 from tokenward.config.build import initialize_store
 
+PATIENCE = 90
 PASSWORD = "correct horse battery"
 SECRET = "9f8a-77e1-quartz-lantern"
 CONFIG = """
@@ -75,6 +76,7 @@ def serve(config, *options, name="serve"):
 def gunicorn(config, *, workers):
     command = [sys.executable, "-m", "gunicorn", "tokenward.wsgi:service_app()"]
     options = ["--bind", "127.0.0.1:0", "--workers", str(workers), "--threads", "4"]
+    options += ["--timeout", "600"]
     # gunicorn names its address before its workers have made the application.
     ready = rb"(?s)at: (http://\S+).*" + rb".*".join([rb"Booting worker"] * workers)
     environment = {**os.environ, "TOKENWARD_CONFIG": str(config)}
@@ -84,12 +86,12 @@ def gunicorn(config, *, workers):
 
 def register(url, name):
     account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-    return requests.post(f"{url}/register", json=account, timeout=20).status_code
+    return requests.post(f"{url}/register", json=account, timeout=PATIENCE).status_code
 
 
 def log_in(url, name):
     account = {"username": name, "password": PASSWORD}
-    return requests.post(f"{url}/login", json=account, timeout=20)
+    return requests.post(f"{url}/login", json=account, timeout=PATIENCE)
 
 
 class TestServe:
@@ -101,44 +103,44 @@ class TestServe:
 
             def is_active():
                 answer = requests.post(
-                    f"{url}/introspect", {"token": token}, auth=("orders", SECRET), timeout=20
+                    f"{url}/introspect", {"token": token}, auth=("orders", SECRET), timeout=PATIENCE
                 )
                 return answer.json()["active"]
 
             assert is_active()
             headers = {"Authorization": f"Bearer {token}"}
-            assert requests.post(f"{url}/logout", headers=headers, timeout=20).ok
+            assert requests.post(f"{url}/logout", headers=headers, timeout=PATIENCE).ok
             assert not is_active()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_ends_it_well(self, config, number):
         """Exit 0 and no traceback, with a connection that is kept open by the client."""
         with serve(config) as (server, url), requests.Session() as session:
-            assert session.get(f"{url}/health/ready", timeout=20).ok
+            assert session.get(f"{url}/health/ready", timeout=PATIENCE).ok
             server.send_signal(number)
-            assert 0 == server.wait(20)
+            assert 0 == server.wait(PATIENCE)
         assert "Traceback" not in config.with_name("serve.log").read_text("utf-8")
 
     def test_sigterm_waits_for_a_request_in_flight(self, config):
         """Ready turns 503, what is being sent is read to its end and answered, then exit 0."""
         with serve(config) as (server, url):
-            slow = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+            slow = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
             body = b'{"username":"alice","email":"a@example.com","password":"correct horse"}'
             slow.putrequest("POST", "/register")
             slow.putheader("Content-Type", "application/json")
             slow.putheader("Content-Length", str(len(body)))
             slow.endheaders(body[:20])
-            assert 200 == requests.get(f"{url}/health/ready", timeout=20).status_code
+            assert 200 == requests.get(f"{url}/health/ready", timeout=PATIENCE).status_code
             server.send_signal(signal.SIGTERM)
             ready = 200
             while ready == 200:
-                ready = requests.get(f"{url}/health/ready", timeout=20).status_code
+                ready = requests.get(f"{url}/health/ready", timeout=PATIENCE).status_code
             assert 503 == ready
             assert server.poll() is None
             slow.send(body[20:])
             assert 201 == slow.getresponse().status
             slow.close()
-            assert 0 == server.wait(20)
+            assert 0 == server.wait(PATIENCE)
 
     def test_a_proxy_that_is_trusted_says_whose_address_it_is(self, config):
         """One address behind it is throttled, and another is not; others cannot say so."""
@@ -149,7 +151,7 @@ class TestServe:
         def attempt(address):
             headers = {"X-Forwarded-For": f"198.51.100.7, {address}"}
             account = {"username": "nobody", "password": PASSWORD}
-            answer = requests.post(f"{url}/login", json=account, headers=headers, timeout=20)
+            answer = requests.post(f"{url}/login", json=account, headers=headers, timeout=PATIENCE)
             return answer.status_code
 
         with serve(config) as (_, url):
@@ -165,7 +167,7 @@ class TestServe:
             "import pathlib, time\n"
             "def deliver(purpose, user, token):\n"
             "    pathlib.Path('begun').write_text(purpose)\n"
-            "    deadline = time.monotonic() + 20\n"
+            "    deadline = time.monotonic() + 150\n"
             "    while not pathlib.Path('go').exists() and time.monotonic() < deadline:\n"
             "        time.sleep(0.01)\n"
             "    pathlib.Path('delivered').write_text(purpose)\n"
@@ -183,13 +185,13 @@ class TestServe:
             server.send_signal(signal.SIGTERM)
             with suppress(requests.ConnectionError):
                 while True:
-                    requests.get(f"{url}/health/live", timeout=20)
+                    requests.get(f"{url}/health/live", timeout=PATIENCE)
                     # While somebody asks again and again, the server goes on for ten seconds.
                     time.sleep(1)
             assert not (tmp_path / "delivered").exists()
             assert server.poll() is None
             (tmp_path / "go").touch()
-            assert 0 == server.wait(20)
+            assert 0 == server.wait(PATIENCE)
         assert "verify_email" == (tmp_path / "delivered").read_text()
 
     def test_it_warns_when_others_can_reach_it(self, config):
@@ -225,7 +227,7 @@ class TestServe:
                 ]
                 for thread in threads:
                     thread.start()
-                assert enough.wait(20)
+                assert enough.wait(PATIENCE)
                 server.kill()
                 for thread in threads:
                     thread.join()
@@ -235,7 +237,7 @@ class TestServe:
                 assert 200 == log_in(url, name).status_code
                 assert 409 == register(url, name)
         doctor = [sys.executable, "-m", "tokenward", "doctor", "--config", config]
-        done = subprocess.run(doctor, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(doctor, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert 0 == done.returncode, done.stdout
 
     def test_logins_by_the_hundred_leave_the_rest_answering(self, config):
@@ -250,7 +252,9 @@ class TestServe:
                 answers = set()
                 while not all(login.done() for login in logins):
                     headers = {"Authorization": f"Bearer {token}"}
-                    answers.add(requests.get(f"{url}/me", headers=headers, timeout=20).status_code)
+                    answers.add(
+                        requests.get(f"{url}/me", headers=headers, timeout=PATIENCE).status_code
+                    )
                 statuses = {login.result().status_code for login in logins}
             assert {200} == answers
             assert {200, 503} == statuses
@@ -265,8 +269,13 @@ class TestManyProcesses:
             barrier = threading.Barrier(self.TRIES)
 
             def attempt(at, name=f"user-{number}", barrier=barrier):
-                barrier.wait(20)
-                return register(urls[at % len(urls)], name)
+                barrier.wait(PATIENCE)
+                deadline = time.monotonic() + PATIENCE
+                while (status := register(urls[at % len(urls)], name)) == 503:
+                    # The queue of those who wait for a hash is full; the crowd is finite.
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                return status
 
             with ThreadPoolExecutor(self.TRIES) as pool:
                 statuses = sorted(pool.map(attempt, range(self.TRIES)))
@@ -278,9 +287,9 @@ class TestManyProcesses:
             self.compete([one, two])
             token = log_in(one, "user-0").json()["access_token"]
             headers = {"Authorization": f"Bearer {token}"}
-            assert requests.get(f"{two}/me", headers=headers, timeout=20).ok
-            assert requests.post(f"{one}/logout", headers=headers, timeout=20).ok
-            assert 401 == requests.get(f"{two}/me", headers=headers, timeout=20).status_code
+            assert requests.get(f"{two}/me", headers=headers, timeout=PATIENCE).ok
+            assert requests.post(f"{one}/logout", headers=headers, timeout=PATIENCE).ok
+            assert 401 == requests.get(f"{two}/me", headers=headers, timeout=PATIENCE).status_code
 
     def test_workers_of_gunicorn_register_a_name_once(self, config):
         """The same under a server that forks, from the application that the docs name."""
@@ -288,7 +297,7 @@ class TestManyProcesses:
             self.compete([url])
             assert 200 == log_in(url, "user-0").status_code
             server.terminate()
-            assert 0 == server.wait(20)
+            assert 0 == server.wait(PATIENCE)
 
 
 # The rest is about the server around waitress itself, in this process.
@@ -321,7 +330,7 @@ def hello(environ, start_response):
 
 
 def connect(server):
-    return http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+    return http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +348,7 @@ def test_what_the_server_refuses_has_the_body_of_every_error(started, headers, s
     """Whatever never reaches the application is answered in JSON too."""
     server, *_ = started(hello)
     address = (server.host, int(server.url.rpartition(":")[2]))
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
         connection.sendall(b"POST /login HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n")
         with http.client.HTTPResponse(connection) as answer:
             answer.begin()
@@ -397,16 +406,16 @@ def test_an_answer_on_its_way_is_sent_whole(started):
 
     def application(environ, start_response):
         entered.set()
-        assert leave.wait(20)
+        assert leave.wait(PATIENCE)
         start_response("200 OK", [("Content-Length", "900000")])
         return [b"x" * 900_000]
 
     server, thread, result = started(application)
     connection = connect(server)
     connection.request("GET", "/")
-    assert entered.wait(20)
+    assert entered.wait(PATIENCE)
     server.stop()
-    thread.join(2)
+    thread.join(0.5)
     assert thread.is_alive()
     leave.set()
     assert 900_000 == len(connection.getresponse().read())
@@ -445,4 +454,4 @@ def _has_ipv6():
 def test_its_url_can_be_called(started, host):
     """An IPv6 address stands in brackets."""
     server, _, _ = started(hello, host=host)
-    assert b"hello" == requests.get(server.url, timeout=20).content
+    assert b"hello" == requests.get(server.url, timeout=PATIENCE).content

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import jwt
@@ -58,20 +59,21 @@ class Service:
         try:
             while not re.search(rb"^Serving http://", self._log.read_bytes()):
                 assert server.poll() is None, self._log.read_text("utf-8")
+                time.sleep(0.02)
             yield self
         finally:
             server.kill()
             server.wait()
 
     def post(self, path, **arguments):
-        answer = requests.post(self.issuer + path, timeout=20, **arguments)
+        answer = requests.post(self.issuer + path, timeout=90, **arguments)
         answer.raise_for_status()
         return answer.json()
 
     def sign_in(self, name="alice"):
         """Return the identifier and a token of a user, who is registered if need be."""
         account = {"username": name, "password": PASSWORD}
-        known = requests.post(f"{self.issuer}/login", json=account, timeout=20)
+        known = requests.post(f"{self.issuer}/login", json=account, timeout=90)
         if not known.ok:
             self.post("/register", json={**account, "email": f"{name}@example.com"})
             return self.sign_in(name)

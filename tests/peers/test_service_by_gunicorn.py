@@ -46,7 +46,8 @@ def issuer(request, tmp_path_factory):
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", f"--bind=fd://{fd}", "--workers=2"),
-            *("--worker-tmp-dir", str(folder), "--log-level=warning", *request.param),
+            *("--worker-tmp-dir", str(folder), "--log-level=warning", "--timeout=600"),
+            *request.param,
             "tokenward.wsgi:service_app()",
         ],
         env={**os.environ, "TOKENWARD_CONFIG": str(config)},
@@ -57,18 +58,18 @@ def issuer(request, tmp_path_factory):
     listener.close()
     yield issuer
     server.send_signal(signal.SIGTERM)
-    _, complaints = server.communicate(timeout=20)
+    _, complaints = server.communicate(timeout=90)
     assert complaints == b""
 
 
 def post(issuer, path, *, token=None, **arguments):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return requests.post(issuer + path, headers=headers, timeout=20, **arguments)
+    return requests.post(issuer + path, headers=headers, timeout=90, **arguments)
 
 
 def me(issuer, token):
     headers = {"Authorization": f"Bearer {token}"}
-    return requests.get(f"{issuer}/me", headers=headers, timeout=20)
+    return requests.get(f"{issuer}/me", headers=headers, timeout=90)
 
 
 def test_token_of_one_worker_is_known_to_the_other(issuer):
@@ -95,7 +96,7 @@ def test_chunked_body_is_capped(issuer, size, status):
     """Gunicorn hands chunks over as they come, without a length."""
     body = json.dumps({"username": "alice", "password": PASSWORD}).encode().ljust(size)
     host = issuer.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=20)
+    connection = http.client.HTTPConnection(host, timeout=90)
     chunks = (body[at : at + 10_000] for at in range(0, len(body), 10_000))
     try:
         # Whoever is refused early may find the connection closed before all was sent.
@@ -108,7 +109,7 @@ def test_chunked_body_is_capped(issuer, size, status):
 
 def test_doubled_authorization_is_a_400(issuer):
     """Gunicorn joins repeated headers by a comma."""
-    connection = http.client.HTTPConnection(issuer.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(issuer.removeprefix("http://"), timeout=90)
     try:
         connection.putrequest("GET", "/me")
         connection.putheader("Authorization", "Bearer a.b.c")
@@ -124,11 +125,11 @@ def test_peer_that_goes_away_in_mid_body_harms_nobody(issuer):
     """Half a login; the worker goes on, and complains of nothing."""
     host, port = issuer.removeprefix("http://").split(":")
     for _ in range(4):
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
+        with socket.create_connection((host, int(port)), timeout=90) as connection:
             connection.sendall(
                 b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 b'Content-Length: 1000\r\n\r\n{"username":'
             )
-    deadline = time.monotonic() + 20
-    while requests.get(f"{issuer}/health/ready", timeout=20).status_code != 200:
+    deadline = time.monotonic() + 90
+    while requests.get(f"{issuer}/health/ready", timeout=90).status_code != 200:
         assert time.monotonic() < deadline

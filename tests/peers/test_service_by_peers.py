@@ -58,19 +58,19 @@ def issuer(request):
 
 @pytest.fixture
 def token(issuer):
-    answer = requests.post(f"{issuer}/login", json=CREDENTIALS, timeout=10)
+    answer = requests.post(f"{issuer}/login", json=CREDENTIALS, timeout=90)
     return answer.json()["access_token"]
 
 
 @pytest.fixture
 def metadata(issuer):
     """What Authlib's idea of the well-known URL leads to."""
-    return requests.get(get_well_known_url(issuer, external=True), timeout=10).json()
+    return requests.get(get_well_known_url(issuer, external=True), timeout=90).json()
 
 
 def log_out(issuer, token):
     headers = {"Authorization": f"Bearer {token}"}
-    assert requests.post(f"{issuer}/logout", headers=headers, timeout=10).status_code == 200
+    assert requests.post(f"{issuer}/logout", headers=headers, timeout=90).status_code == 200
 
 
 class TestPyJWT:
@@ -123,7 +123,7 @@ class TestAuthlib:
                 form = {"token": token_string}
                 auth = ("orders", PLAIN_SECRET)
                 ask = metadata["introspection_endpoint"]
-                return requests.post(ask, data=form, auth=auth, timeout=10).json()
+                return requests.post(ask, data=form, auth=auth, timeout=90).json()
 
         validator = Validator()
         validator.validate_token(validator.authenticate_token(token), [], None)
@@ -136,7 +136,7 @@ class TestAuthlib:
 
         class Validator(JWTBearerTokenValidator):
             def get_jwks(self):
-                document = requests.get(metadata["jwks_uri"], timeout=10).json()
+                document = requests.get(metadata["jwks_uri"], timeout=90).json()
                 return KeySet.import_key_set(document)
 
         validator = Validator(issuer=issuer, resource_server="orders")

@@ -25,7 +25,7 @@ def command(source, target):
 
 def copied(source, target):
     return subprocess.run(
-        command(source, target), capture_output=True, text=True, check=False, timeout=60
+        command(source, target), capture_output=True, text=True, check=False, timeout=150
     )
 
 
@@ -69,7 +69,7 @@ def test_killed_at_any_moment_it_goes_on(large, new_url):
         killed = subprocess.run(
             [sys.executable, "-c", KILLED_AFTER, str(last), large, url],
             check=False,
-            timeout=60,
+            timeout=150,
             env=unmeasured(),
         )
         assert -signal.SIGKILL == killed.returncode
@@ -88,7 +88,7 @@ def test_killed_at_any_moment_it_goes_on(large, new_url):
 
 # Kills itself at a moment that nobody chose: from a thread, some steps after the copying began.
 KILLED_AFTER = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from tokenward.commands.copying import copy
 
 left = int(sys.argv[1])
@@ -99,6 +99,9 @@ def step(what, done, total):
         left -= 1
         if left == 0:
             threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGKILL)).start()
+        elif left < -1:
+            # Not to be done before it is killed.
+            time.sleep(150)
 
 compared = copy(sys.argv[2], sys.argv[3], on_progress=step, batch=50)
 sys.exit(0 if all(one.equal for one in compared) else 1)
@@ -174,7 +177,7 @@ def test_a_target_that_fails_half_way_is_no_store(large, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
         # Coverage would want to write more than the limit lets it.
         env=unmeasured(),
         preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import threading
-import time
 
 import pytest
 from redis_server import RedisServer
@@ -18,13 +17,18 @@ from tokenward.throttle import LoginThrottle, on_redis, outage
 
 HERE = "192.0.2.1"
 PASSWORD = "pw-/#@:x"
-# What a call may take beyond its timeout on a machine that does other things too.
-MARGIN = 2.0
+# For what answers, on a machine that does other things too.
+PATIENCE = 90.0
 
 
 @pytest.fixture(autouse=True)
 def _loud(monkeypatch):
     monkeypatch.setattr(outage.seldom, "_last", {})
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    monkeypatch.setattr(on_redis, "TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def refusal(throttle, name="ada"):
 
 def command(redis, *parts):
     """Send a command as anybody else would; return the first kilobytes of the answer."""
-    with socket.create_connection(("127.0.0.1", redis.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", redis.port), timeout=PATIENCE) as connection:
         connection.sendall(" ".join(parts).encode() + b"\r\n")
         return connection.recv(65_536)
 
@@ -80,7 +84,7 @@ def test_processes_share_one_limit(redis, process):
     """What one has counted, the other knows, and how long it lasts."""
     one, other = process(redis.url), process(redis.url)
     assert (2, 1, 0) == (looked_at(one, 2), looked_at(other, 3), looked_at(one, 1))
-    assert 3_590 < refusal(other) <= 3_600
+    assert 3_000 < refusal(other) <= 3_600
 
 
 def test_a_success_forgives_in_every_process(redis, process):
@@ -94,13 +98,14 @@ def test_a_success_forgives_in_every_process(redis, process):
 
 def test_counters_end_by_themselves(redis, process):
     """Each was given its end with its beginning: nothing has to tidy up, and it is not put off."""
-    throttle = process(redis.url, per_name_and_address="1/second", per_name="1/second")
+    rates = {"per_name_and_address": "1/hour", "per_name": "1/hour", "per_address": "20/day"}
+    throttle = process(redis.url, **rates)
     looked_at(throttle, 1)
     keys = [k for k in command(redis, "KEYS", "*").split(b"\r\n") if k.startswith(b"LIMITS")]
     assert 3 == len(keys)
     ends = [int(command(redis, "PTTL", key.decode())[1:]) for key in keys]
-    assert all(0 < end <= 3_600_000 for end in ends)
-    assert 2 == sum(end <= 1_000 for end in ends)
+    assert all(0 < end <= 86_400_000 for end in ends)
+    assert 2 == sum(end <= 3_600_000 for end in ends)
     assert b"ada" not in b"".join(keys)
 
 
@@ -110,9 +115,9 @@ def test_an_end_is_not_put_off(redis, process):
     looked_at(throttle, 1)
     for key in command(redis, "KEYS", "*").split(b"\r\n"):
         if key.startswith(b"LIMITS"):
-            command(redis, "PEXPIRE", key.decode(), "60000")
+            command(redis, "PEXPIRE", key.decode(), "600000")
     looked_at(throttle, 3)
-    assert 0 < refusal(throttle) <= 60
+    assert 0 < refusal(throttle) <= 600
 
 
 def test_a_counter_without_an_end_gets_one(redis, process):
@@ -123,7 +128,7 @@ def test_a_counter_without_an_end_gets_one(redis, process):
         if key.startswith(b"LIMITS"):
             command(redis, "PERSIST", key.decode())
     looked_at(throttle, 3)
-    assert 3_590 < refusal(throttle) <= 3_600
+    assert 3_000 < refusal(throttle) <= 3_600
 
 
 def test_no_counter_goes_below_zero(redis, process):
@@ -171,13 +176,24 @@ def test_a_redis_that_is_not_there_at_the_start(tmp_path, process, clock):
         assert b"LIMITS" in command(redis, "KEYS", "*")
 
 
-def test_a_redis_that_does_not_answer_costs_one_timeout(process):
+def test_a_redis_that_does_not_answer_costs_one_timeout(process, monkeypatch):
     """Then nobody waits for it for a while."""
+    monkeypatch.setattr(on_redis, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         throttle = process(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0")
-        started = time.monotonic()
         assert 3 == looked_at(throttle, 20)
-        assert time.monotonic() - started < 4 * on_redis.TIMEOUT + MARGIN
+        assert 1 == tried(deaf)
+
+
+def tried(listener):
+    """Return how many have connected, and are kept waiting."""
+    listener.settimeout(0)
+    number = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            number += 1
+    return number
 
 
 @pytest.mark.parametrize(
@@ -192,7 +208,7 @@ def test_what_answers_is_no_redis(process, answer, caplog):
                 while True:
                     connection, _ = listener.accept()
                     with connection, contextlib.suppress(OSError):
-                        connection.settimeout(5)
+                        connection.settimeout(PATIENCE)
                         connection.recv(4_096)
                         connection.sendall(answer * 20)
 
@@ -259,7 +275,7 @@ def test_a_forked_child_has_connections_of_its_own(redis, process):
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(40)
+        signal.alarm(150)
         os.write(writing, json.dumps(looked_at(throttle, 100)).encode())
         os._exit(0)
     os.close(writing)
@@ -277,12 +293,12 @@ def test_threads_share_one_limit(redis, process):
     barrier, results = threading.Barrier(8), []
 
     def ask(throttle):
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         results.append(looked_at(throttle, 4))
 
     threads = [threading.Thread(target=ask, args=(throttles[n % 2],)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert (8, 10) == (len(results), sum(results))

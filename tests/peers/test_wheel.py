@@ -43,7 +43,7 @@ def _run(environment, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
 
 
@@ -90,7 +90,7 @@ def test_it_serves(environment):
         try:
             ready = process.stdout.readline()
             port = int(ready.rsplit(":", 1)[1].strip().rstrip("/. "))
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
             connection.request("GET", "/.well-known/jwks.json")
             answer = connection.getresponse()
             assert 200 == answer.status
@@ -98,4 +98,4 @@ def test_it_serves(environment):
             connection.close()
         finally:
             process.send_signal(signal.SIGTERM)
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(90)

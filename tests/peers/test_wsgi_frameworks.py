@@ -52,7 +52,7 @@ with warnings.catch_warnings():
 
 METHODS = ["GET", "HEAD", "POST"]
 TEXT = "text/plain; charset=utf-8"
-TIMEOUT = 20
+TIMEOUT = 90
 
 
 def make_authenticator(**options):
@@ -710,7 +710,7 @@ def test_gunicorn_sends_one_response_and_the_file(tmp_path):
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", f"--bind=fd://{fd}", "--log-level=warning"),
-            *("--worker-tmp-dir", str(tmp_path), "protected:application"),
+            *("--timeout=600", "--worker-tmp-dir", str(tmp_path), "protected:application"),
         ],
         cwd=tmp_path,
         pass_fds=[fd],

@@ -70,13 +70,14 @@ def by_call(app):
 def by_socket(app):
     """Serve a WSGI application on a free port, and speak HTTP to it byte by byte."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # It looks so often whether it is to stop.
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield lambda *request: _spoken(server.server_address, *request)
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(120)
         server.server_close()
 
 
@@ -119,13 +120,13 @@ def by_asgi_socket(app):
         await server.wait_closed()
         await loop.shutdown_default_executor()
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(120)
     try:
         yield lambda *request: _spoken(server.sockets[0].getsockname(), *request)
     finally:
-        asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(stop(server), loop).result(120)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(120)
         loop.close()
 
 
@@ -183,7 +184,7 @@ def _receiver(body=b""):
 def _spoken(address, method, target, lines):
     request = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     request += [f"{name}: {value}" for name, value in lines]
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=120) as connection:
         connection.sendall("\r\n".join([*request, "", ""]).encode("latin-1"))
         received = b""
         while chunk := connection.recv(65_536):

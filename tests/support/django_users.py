@@ -5,6 +5,7 @@ import threading
 from contextlib import contextmanager
 
 import waitress.server
+from benchmarks.ports import free_port
 from waitress import wasyncore
 
 from tokenward.authenticator import Authenticator, Credential, authorization
@@ -80,8 +81,8 @@ class Served:
     """
 
     def __init__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port = self._listener.getsockname()[1]
+        self._port = free_port()
+        self._listener = socket.create_server(("127.0.0.1", self._port))
         self.url = f"http://127.0.0.1:{self._port}"
         self.paths = []
         self.app = None

@@ -140,7 +140,7 @@ class FaultServer:
             self._threads.append(thread)
 
     def _run(self, sock, number):
-        sock.settimeout(10)
+        sock.settimeout(60)
         # Whatever the client does to the connection is its business, and the test's.
         with contextlib.suppress(OSError, ValueError), contextlib.closing(sock):
             if self.stalls:

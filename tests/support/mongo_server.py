@@ -16,7 +16,7 @@ import pymongo
 from benchmarks.ports import free_port
 from pymongo.errors import PyMongoError
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 _PROGRAM = Path(__file__).parents[2] / "build/peers/secantus/bin/secantusd-py"
 _FOR_EVER = 2**31 - 1
 

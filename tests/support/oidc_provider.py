@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("oidc_provider") / "server.mjs"
 PEERS = Path(__file__).parents[2] / "build" / "peers"
 INSTALLED = PEERS / "npm"
 NODE = PEERS / "bin" / "node"
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 AUDIENCE = "https://orders.example"
 """Tokens for it are opaque."""

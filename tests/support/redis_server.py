@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.ports import free_port
 
-PATIENCE = 10.0
+PATIENCE = 90.0
 
 
 class RedisServer:

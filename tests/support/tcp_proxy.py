@@ -6,7 +6,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 
 import bson
 
@@ -48,6 +47,7 @@ class TCPProxy:
         self.delay = 0.0
         self._faults = []
         self._lock = threading.Lock()
+        self._over = threading.Event()
         self._open = set()
         self._threads = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -58,6 +58,7 @@ class TCPProxy:
         return self
 
     def __exit__(self, *_):
+        self._over.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -121,7 +122,7 @@ class TCPProxy:
             if not answer or fault == "after":
                 raise OSError
             if fault == "slow":
-                time.sleep(self.delay)
+                self._over.wait(self.delay)
             if fault == "half":
                 client.sendall(answer[: len(answer) // 2])
                 raise OSError

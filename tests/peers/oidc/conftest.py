@@ -59,6 +59,8 @@ def make_client(server, clock):
         options = {
             "client_auth": ClientSecretBasic("orders", SECRETS["orders"]),
             "verify_tls": server.authority.path,
+            "timeout": PATIENCE,
+            "connect_timeout": PATIENCE,
             "clock": clock,
             **options,
         }
@@ -99,6 +101,8 @@ def make_jwks_verifier(server, clock):
         if not issuer and not {"discovery_url", "jwks_uri"} & options.keys():
             issuer = (server.issuer,)
         known = {"algorithms": ALGORITHMS, "token_types": ("at+jwt",), "clock": clock}
+        # Keys live longer for who waits longer than `refresh_ahead`, which is a minute.
+        known |= {"timeout": 60, "connect_timeout": 60}
         made.append(JWKSVerifier(*issuer, **{"audience": SIGNED, **known, **options}))
         return made[-1]
 

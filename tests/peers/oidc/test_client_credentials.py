@@ -32,6 +32,8 @@ def make_source(server, clock):
             "resource": AUDIENCE,
             "scope": "read",
             "verify_tls": server.authority.path,
+            "timeout": PATIENCE,
+            "connect_timeout": PATIENCE,
             "clock": clock,
         }
         made.append(ClientCredentials(token_endpoint, **known | options))

@@ -45,7 +45,7 @@ def served(request, tmp_path_factory):
     with service:
         account = {"username": "alice", "password": PASSWORD}
         new = {**account, "email": "alice@example.com"}
-        response = requests.post(f"{service.issuer}/register", json=new, timeout=20)
+        response = requests.post(f"{service.issuer}/register", json=new, timeout=90)
         assert 201 == response.status_code, response.text
         yield SimpleNamespace(
             issuer=service.issuer,
@@ -65,7 +65,7 @@ def log_in(served):
             f"{served.issuer}/login",
             json=served.account,
             auth=(PLAIN["client_id"], PLAIN["client_secret"]),
-            timeout=20,
+            timeout=90,
         )
         assert 200 == response.status_code, response.text
         return response.json()

@@ -10,13 +10,13 @@ PLAIN = ("orders-plain", "77b1-window-thistle-3c40")
 
 def end(issuer, token):
     headers = {"Authorization": f"Bearer {token}"}
-    response = requests.post(f"{issuer}/logout", headers=headers, timeout=20)
+    response = requests.post(f"{issuer}/logout", headers=headers, timeout=90)
     assert 200 == response.status_code, response.text
 
 
 def client_token(issuer):
     form = {"grant_type": "client_credentials", "scope": "orders:read"}
-    response = requests.post(f"{issuer}/token", form, auth=PLAIN, timeout=20)
+    response = requests.post(f"{issuer}/token", form, auth=PLAIN, timeout=90)
     assert 200 == response.status_code, response.text
     return response.json()["access_token"]
 
@@ -71,7 +71,7 @@ class TestAuthJWKS:
 @pytest.fixture(scope="session")
 def introspected(served, tokens):
     """What swarmauri's service says of each token, and of our keys, by client authentication."""
-    metadata = requests.get(f"{served.issuer}/.well-known/openid-configuration", timeout=20).json()
+    metadata = requests.get(f"{served.issuer}/.well-known/openid-configuration", timeout=90).json()
     client = {"client_id": PLAIN[0], "client_secret": PLAIN[1]}
     return by_python(
         "swarmauri",

@@ -18,7 +18,7 @@ from tokenward.wsgi import auth_service_app
 
 PASSWORD = "correct horse battery"
 CLIENT_SECRET = "9f8a-77e1-quartz-lantern"
-PATIENCE = 20
+PATIENCE = 90
 
 
 class Issuer:
@@ -31,6 +31,7 @@ class Issuer:
 
     def __init__(self, redis_url, *, keys=None):
         self.asked = collections.Counter()
+        self._lock = threading.Lock()
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         stores = open_repositories("memory://", bcrypt_cost=4)
@@ -45,8 +46,8 @@ class Issuer:
         self.quiet = AuthService(stores.users, **options)
         self.service = AuthService(
             stores.users,
-            shared_cache=RedisSharedCache(redis_url, secrets=SECRETS),
-            revocation_bus=RedisRevocationBus(redis_url, secrets=SECRETS),
+            shared_cache=RedisSharedCache(redis_url, secrets=SECRETS, timeout=PATIENCE),
+            revocation_bus=RedisRevocationBus(redis_url, secrets=SECRETS, timeout=PATIENCE),
             **options,
         )
         self._app = auth_service_app(self.service)
@@ -70,7 +71,8 @@ class Issuer:
         self._server.server_close()
 
     def _count(self, environ, start_response):
-        self.asked[environ["PATH_INFO"]] += 1
+        with self._lock:
+            self.asked[environ["PATH_INFO"]] += 1
         return self._app(environ, start_response)
 
     def sign_in(self, name):

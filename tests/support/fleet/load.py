@@ -16,7 +16,7 @@ from pathlib import Path
 SUPPORT = Path(__file__).parent.parent
 WORKERS = 2
 CALLERS = 6
-PATIENCE = 20
+PATIENCE = 90
 
 
 @contextlib.contextmanager
@@ -39,7 +39,8 @@ def gunicorn(folder, app, token, *options, **environment):
             [
                 *(sys.executable, "-m", "gunicorn", f"--bind=fd://{listener.fileno()}"),
                 *(f"--workers={WORKERS}", "--worker-class=gthread", "--threads=4"),
-                *("--keep-alive=30", "--worker-tmp-dir", str(folder), "--log-level=warning"),
+                *("--keep-alive=600", "--timeout=600"),
+                *("--worker-tmp-dir", str(folder), "--log-level=warning"),
                 *options,
                 app,
             ],
@@ -102,24 +103,21 @@ class Fleet:
         worker = int(response.headers["X-Worker"])
         return Answer(number, response.status, body, worker, began, time.monotonic())
 
-    def seconds_until_all_say(self, status, number):
-        """Return how long it takes until every worker's last word on a token is this status."""
+    def wait_until_all_say(self, status, number):
+        """Wait until every worker's last word on a token is this status."""
         began, said = time.monotonic(), {}
         while len(said) < WORKERS or set(said.values()) != {status}:
             answer = self.ask(number)
             said[answer.worker] = answer.status
             assert time.monotonic() < began + PATIENCE, said
-        return time.monotonic() - began
-
-    def workers(self):
-        """Return the worker processes that answer now."""
-        return {self.ask(0).worker for _ in range(40)}
 
     def wait_for_all(self):
-        """Wait until each worker has begun to answer."""
-        deadline = time.monotonic() + PATIENCE
-        while len(self.workers()) < WORKERS:
+        """Wait until each worker has begun to answer; return their processes."""
+        deadline, workers = time.monotonic() + PATIENCE, set()
+        while len(workers) < WORKERS:
+            workers.add(self.ask(0).worker)
             assert time.monotonic() < deadline
+        return workers
 
     def wait_for_a_new_worker(self, before):
         """Wait until a process answers that was not there before."""
@@ -177,8 +175,13 @@ class Load:
 
     def wait_for(self, count):
         """Wait until so many requests were answered from now on."""
-        target, deadline = len(self.answers) + count, time.monotonic() + PATIENCE
-        while len(self.answers) < target:
+        target = len(self.answers) + count
+        self.wait_until(lambda: len(self.answers) >= target)
+
+    def wait_until(self, happened):
+        """Wait for what the callers bring about."""
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
             assert not self.errors
             assert time.monotonic() < deadline
             time.sleep(0.01)

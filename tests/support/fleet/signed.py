@@ -21,6 +21,7 @@ def make_app():
         audience=CLIENT_ID,
         token_types=("at+jwt",),
         ttl=LONG,
+        timeout=PATIENCE,
         revocation_bus=bus,
     )
     assert verifier.warm_up()

@@ -15,7 +15,7 @@ from benchmarks.ports import free_port
 from tokenward.config import Settings
 from tokenward.config.build.store import initialize_store
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 CLIENT = ("shop", "9f8a-77e1-quartz-lantern")
 # The throttle counts, and refuses nobody.
 CONFIG = """

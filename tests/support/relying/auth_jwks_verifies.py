@@ -11,7 +11,7 @@ from auth_jwks import JWKS
 async def main(settings):
     """Verify each token of the settings twice, the second time with the keys at hand."""
     keys = JWKS(
-        settings["discovery_url"], aud=settings["audience"], issuer=settings["issuer"], timeout=20
+        settings["discovery_url"], aud=settings["audience"], issuer=settings["issuer"], timeout=90
     )
     said = {}
     for name, token in [*settings["tokens"].items()] * 2:

@@ -12,7 +12,7 @@ from benchmarks.ports import free_port
 
 PEERS = Path(__file__).parents[3] / "build" / "peers"
 SCRIPTS = Path(__file__).parent
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Service:

@@ -18,7 +18,7 @@ async def main(settings):
             client_id=client["client_id"],
             client_secret=client["client_secret"],
             default_issuer=settings["issuer"],
-            timeout_s=20,
+            timeout_s=90,
             jwks_url=settings["jwks_uri"],
         )
         said[client_auth] = {}
