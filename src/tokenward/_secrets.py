@@ -18,13 +18,16 @@ MIN_SECRET_BYTES: Final = 16
 
 _MIN_DIFFERENT = 5
 _MIN_UNGUESSED = 8
+_MIN_GUESSED = 5
 # What people write where a secret belongs, and sequences from the keyboard.
 _PLACEHOLDERS = re.compile(
     "change|replace|insert|example|sample|placeholder|default|dummy|secret|passw(?:or)?d|passphrase"
     "|token|client|cookie|django|flask|insecure|production|development|testing|test|super|very"
     "|random|long|unit|put|string|value|please|your|this|here|with|some|todo|fixme|admin|letmein|qwerty|asdf"
     "|0123456789|1234567890|12345678|abcdefgh|ijklmnop|abcdef|key|not|the|and|for|foo|bar|baz|me|my"
+    r"|!@#\$%\^&\*\(\)"
 )
+_SYMBOLS = re.compile(r"[\W_]+")
 _ADVICE: Final = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
@@ -48,12 +51,13 @@ def digest_of_random_token(token: object) -> bytes | None:
     return sha256(token.encode("ascii")).digest()
 
 
-def check_secret(secret: object, *, what: str) -> str:
+def check_secret(secret: object, *, what: str, is_text: bool = True) -> str:
     """Return ``secret`` if it can be one.
 
     Args:
         secret: The secret.
         what: What it is for, as the message says it: a setting's path.
+        is_text: Whether somebody can have written it; bytes as they come are no placeholder.
 
     Raises:
         ConfigurationError: It is shorter than 16 bytes, repeats a few characters, or stands where
@@ -67,10 +71,17 @@ def check_secret(secret: object, *, what: str) -> str:
         )
     if len(set(secret)) < _MIN_DIFFERENT:
         raise ConfigurationError(f"{what} repeats a few characters; {_ADVICE}.")
-    unguessed = _PLACEHOLDERS.sub("", re.sub(r"[\W_]+", "", secret.casefold()))
-    if len(set(unguessed)) < _MIN_DIFFERENT or len(unguessed) < _MIN_UNGUESSED:
+    if is_text and _is_placeholder(secret.casefold()):
         raise ConfigurationError(f"{what} is a placeholder; {_ADVICE}.")
     return secret
+
+
+def _is_placeholder(secret: str) -> bool:
+    unguessed = _PLACEHOLDERS.sub("", _SYMBOLS.sub("", secret))
+    # Symbols between what people write are ornament; a random secret is made of them.
+    if len(secret) - len(_PLACEHOLDERS.sub("", secret)) < _MIN_GUESSED:
+        unguessed += "".join(_SYMBOLS.findall(secret))
+    return len(set(unguessed)) < _MIN_DIFFERENT or len(unguessed) < _MIN_UNGUESSED
 
 
 def check_secrets(secrets: Sequence[str], purpose: str) -> tuple[str, ...]:

@@ -260,7 +260,8 @@ class ByIssuer:
         Whoever is asked about tokens may name any issuer. One that has a verifier of its own speaks
         for itself, or two servers could make the same identity.
         """
-        if not issuer:
+        # Most are nobody's. An error would say so too, but cost more than the rest of a hit.
+        if not issuer or (self._ask is None and issuer not in self._registered):
             return False
         try:
             owner = self._registered_for(issuer, may_ask=may_ask)

@@ -57,9 +57,12 @@ class KeySnapshot(NamedTuple):
 class FetchedKeySet:
     """A JWK Set that is fetched and kept fresh; thread-safe, no I/O before the first use.
 
-    A token of a known key never waits: one user fetches the set anew ahead of its end, and a fetch
-    that fails leaves the last good set in use. An unknown ``kid`` is a reason to fetch at most once
-    in ``cooldown`` seconds, whoever makes such tokens up.
+    One user fetches the set anew ahead of its end, and whoever else has a token of a known key does
+    not wait for that. Past its end, as after a quiet hour, one fetches it and the others do wait: a
+    key that was withdrawn in the meantime must not be taken once more. A fetch that fails leaves
+    the last good set in use, and then nobody waits for the next attempt but who makes it. An
+    unknown ``kid`` is a reason to fetch at most once in ``cooldown`` seconds, whoever makes such
+    tokens up.
 
     Args:
         jwks_uri: Where the set is, or a callable that says so; called for each fetch, with the

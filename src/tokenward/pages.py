@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
-from tokenward._log import OncePerMinute
+from tokenward._log import OncePerMinute, shown
 from tokenward.authenticator import cookie
 from tokenward.errors import (
     AuthError,
@@ -174,6 +174,12 @@ def safe_next(target: str | None, default: str = "/") -> str:
         return default
     # Whatever passes it on may decode it once more.
     return target if _path(target) and _path(unquote(target)) else default
+
+
+def report_missing_page(login_view: str) -> None:
+    """Log that ``pages.login_view`` leads nowhere; the refusal is answered as without a page."""
+    message = "pages.login_view: there is no view %r, so that nobody is sent to sign in"
+    _seldom.log(logging.ERROR, ("login_view", login_view), message, shown(login_view))
 
 
 def wants_to_sign_in(error: AuthError, method: str, headers: Headers) -> bool:

@@ -30,7 +30,7 @@ class Attacker(Caller):
 
     def letter(self, name, purpose):
         """Return the one-time token of the next letter, which must be that one."""
-        letter = self._letters.get(timeout=20)
+        letter = self._letters.get(timeout=120)
         assert letter[:2] == (purpose, name)
         return letter[2]
 

@@ -144,7 +144,7 @@ def test_refreshed_twice_at_once_one_wins_and_the_session_ends(attacker, name, p
         together, answers = threading.Barrier(4), []
 
         def ask(together=together, answers=answers, granted=granted):
-            together.wait(20)
+            together.wait(120)
             if path == "/refresh":
                 answers.append(attacker.refresh(granted["refresh_token"]))
             else:

@@ -176,7 +176,7 @@ def test_many_threads_count_every_attempt(counters):
     counted = []
 
     def count() -> None:
-        start.wait(20)
+        start.wait(120)
         for _ in range(10):
             counted.extend(counters.add(["a", "b"], 1, now=NOW, expires_at=END))
 
@@ -184,6 +184,6 @@ def test_many_threads_count_every_attempt(counters):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert sorted(value for value, _end in counted) == sorted([*range(1, 81)] * 2)
     assert values(counters, "a", "b") == [80, 80]

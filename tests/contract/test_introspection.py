@@ -11,6 +11,7 @@ import pickle
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -111,6 +112,7 @@ class Socket:
         known = {
             "client_auth": ClientSecretBasic(self.server.client_id, self.server.client_secret),
             "breaker_failures": 1_000,
+            "timeout": 120,
         }
         return IntrospectionClient(self.endpoint, **known | options)
 
@@ -424,6 +426,29 @@ def test_any_other_400_is_an_outage_for_this_call(server, make, body):
     assert "u1" == verifier.verify(TOKEN).subject
 
 
+def test_a_400_may_be_about_our_credentials(server, make, caplog):
+    """RFC 6749, section 5.2, allows it: the advice of a 401, and the next call is made."""
+    verifier = make(server)
+    server.say({"error": "invalid_client"}, status=400)
+    error = outage(verifier, "client_refused")
+    server.say(active())
+
+    assert "answered 400 invalid_client: check client_id, client_secret" in error.hint
+    assert [logging.ERROR] == [record.levelno for record in caplog.records]
+    assert "u1" == verifier.verify(TOKEN).subject
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("invalid_request", "400 invalid_request"), (f"bad token {TOKEN}", "400"), (TOKEN, "400")],
+)
+def test_the_code_of_an_error_is_in_the_hint(stub, make, said, shown):
+    """And nothing that is no code: servers repeat the token there (RULES 14)."""
+    stub.say({"error": said}, status=400)
+
+    assert outage(make(stub), "bad_response").hint.endswith(f" answered {shown}")
+
+
 def test_unreadable_answers_count_as_failures(stub, make):
     """A 200 that cannot be read is reported to the breaker; a refusal is not (RULES 25)."""
     verifier = make(stub)
@@ -647,6 +672,20 @@ def test_a_smaller_bound(stub, make):
     assert [] == stub.sent
 
 
+@pytest.mark.parametrize("bound", [16_385, 0, -1, 1.5, "9", None])
+def test_a_bound_that_cannot_be_meant(stub, make, bound):
+    """No token over 16,384 bytes is sent anywhere, so none is said to be (RULES 19)."""
+    with pytest.raises(ConfigurationError, match="max_token_bytes"):
+        make(stub, max_token_bytes=bound)
+
+
+@pytest.mark.parametrize("client", ["https://as.example/introspect", None])
+def test_a_verifier_asks_through_a_client(client):
+    """A URL alone says nothing of how we authenticate."""
+    with pytest.raises(ConfigurationError, match="IntrospectionClient"):
+        IntrospectionVerifier(client, audience="orders")
+
+
 def test_redirects_are_not_followed(make):
     """A token is sent to the configured URL and to no other."""
     with FakeAuthorizationServer() as fake:
@@ -681,11 +720,12 @@ def test_chunked_answers_are_read(make):
         client = IntrospectionClient(
             f"http://127.0.0.1:{server.server_port}/introspect",
             client_auth=ClientSecretBasic("orders", "secret"),
+            timeout=120,
         )
         verifier = make(None, client=client)
         assert "u1" == verifier.verify(TOKEN).subject
         verifier.close()
-        served.result(20)
+        served.result(120)
 
 
 # --- caching (RULES 21, 23)
@@ -1075,6 +1115,29 @@ def test_close_closes_the_transport(stub, make):
     assert ("closed", "u1") == (stub.sent[-1], verifier.verify(TOKEN).subject)
 
 
+@dataclass
+class Record:
+    """A transport that compares by what it holds, and so has no hash."""
+
+    closed: int = 0
+
+    def send(self, request, *, deadline):
+        raise AuthServiceUnavailable("nobody is asked")
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_transport_is_closed_once():
+    """Also where documents come over it, and whatever makes it equal to others."""
+    transport = Record()
+    auth = ClientSecretBasic("orders", "secret")
+    options = {"client_auth": auth, "transport": transport}
+    IntrospectionClient.from_issuer("https://as.example", **options).close()
+
+    assert 1 == transport.closed
+
+
 def test_client_returns_answers_as_they_are(server):
     """`introspect` has no opinion: inactive is an answer, and nothing is cached."""
     client = server.client()
@@ -1100,6 +1163,8 @@ def test_client_returns_answers_as_they_are(server):
         {"timeout": -1},
         {"timeout": float("nan")},
         {"timeout": float("inf")},
+        {"timeout": "5"},
+        {"timeout": None},
         {"connect_timeout": 0},
         {"retries": -1},
         {"pool_size": 0},
@@ -1120,7 +1185,7 @@ def test_a_client_that_cannot_be_meant(options):
 
 
 @pytest.mark.parametrize("name", ["ttl", "negative_ttl", "max_entries", "stale_if_error", "leeway"])
-@pytest.mark.parametrize("value", [-1, float("nan")])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 def test_a_verifier_that_cannot_be_meant(stub, make, name, value):
     """Numbers that turn a comparison off are refused."""
     with pytest.raises(ConfigurationError):
@@ -1211,12 +1276,16 @@ def test_a_query_of_the_endpoint_is_not_shown(stub, make, caplog):
     assert "SECRETKEY" not in error.hint + caplog.text
 
 
-def test_a_client_auth_that_fails_is_an_outage(make):
-    """A way to authenticate of one's own may raise anything; its text goes nowhere."""
+@pytest.mark.parametrize("raised", [KeyError, TokenExpired])
+def test_a_client_auth_that_fails_is_an_outage(make, raised):
+    """A way to authenticate of one's own may raise anything; its text goes nowhere.
+
+    A refusal of a token of ours is none of the caller's, and nothing of it is kept.
+    """
 
     class Broken:
         def apply(self, request, /):
-            raise KeyError("secret-abc")
+            raise raised("secret-abc")
 
     stub = Stub()
     verifier = IntrospectionVerifier(stub.client(client_auth=Broken()), audience="orders")
@@ -1226,6 +1295,7 @@ def test_a_client_auth_that_fails_is_an_outage(make):
     assert "client_auth" == caught.value.reason
     assert "secret-abc" not in caught.value.hint
     assert caught.value.__context__ is None
+    assert ([], 0) == (stub.calls, verifier.stats().entries)
 
 
 @pytest.mark.parametrize(

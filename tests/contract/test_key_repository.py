@@ -71,7 +71,7 @@ def test_of_many_who_replace_one_version_one_wins(keys):
 
     def rotate(n: int) -> None:
         mine = [replace(CURRENT, kid=f"{n}"), replace(NEXT, kid=f"{n} next")]
-        start.wait(20)
+        start.wait(120)
         if keys.replace(0, mine):
             won.append(mine)
 
@@ -79,7 +79,7 @@ def test_of_many_who_replace_one_version_one_wins(keys):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert len(won) == 1
     assert keys.load() == (1, won[0])
 
@@ -99,7 +99,7 @@ def test_a_reader_sees_the_keys_of_one_version(keys):
     while version < 50:
         version, loaded = keys.load()
         assert [key.kid for key in loaded] == [f"{version}", f"{version} next"]
-    writer.join(30)
+    writer.join(120)
 
 
 def test_key_material_is_in_no_repr():

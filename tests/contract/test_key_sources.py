@@ -33,7 +33,9 @@ def make(request, server):
     }[request.param]
 
     def make(**options):
-        made.append(JWKSVerifier(issuer, audience=server.audience, **source, **options))
+        made.append(
+            JWKSVerifier(issuer, audience=server.audience, timeout=120, **source, **options)
+        )
         return made[-1]
 
     yield make

@@ -198,10 +198,9 @@ def test_a_token_of_a_session_is_asked_about_with_it(verifier, tokens, user, fam
     assert tokens.questions == [("is_over", _jose.parse(token).claims["jti"], "f1")]
 
 
-@pytest.mark.parametrize("sid", [7, None, ["f1"], {}])
-def test_a_sid_that_is_no_string_is_no_session(verifier, tokens, user, make, sid):
-    """A program of ours that signs what it likes gets what it signed."""
-    verifier.verify(make(user.id, sid=sid))
+def test_a_sid_of_null_is_no_session(verifier, tokens, user, make):
+    """As one that is not there."""
+    verifier.verify(make(user.id, sid=None))
     assert [None] == [question[2] for question in tokens.questions]
 
 
@@ -343,6 +342,9 @@ def test_a_clock_that_jumps_back_is_noticed(verifier, user, make, clock):
         ({"aud": None}, "audience_mismatch"),
         ({"jti": None}, "claim_missing"),
         ({"jti": 7}, "malformed"),
+        ({"sid": 7}, "malformed"),
+        ({"sid": ["f1"]}, "malformed"),
+        ({"sid": {}}, "malformed"),
         ({"exp": None}, "claim_missing"),
         ({"exp": "1"}, "invalid_time"),
         ({"sub": None}, "claim_missing"),
@@ -504,7 +506,7 @@ def test_threads_share_a_verifier(verifier, user, make):
     scopes = []
 
     def work(number):
-        barrier.wait(10)
+        barrier.wait(120)
         for turn in range(50):
             index = (number + turn) % 4
             scopes.append((index, verifier.verify(made[index]).scopes))
@@ -513,7 +515,7 @@ def test_threads_share_a_verifier(verifier, user, make):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert len(scopes) == 400
     assert all(found == {f"s{index}"} for index, found in scopes)
 

@@ -10,7 +10,7 @@ from tokenward.redis_cache import RedisRevocationBus
 from tokenward.testing import MemoryRevocationBus
 
 SECRETS = ["kq3V-new-8fJ2_0pTzXw7Lm"]
-PATIENCE = 10.0
+PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def bus(request):
         yield MemoryRevocationBus(secrets=SECRETS)
     else:
         url = request.getfixturevalue("redis").url
-        made = RedisRevocationBus(url, secrets=SECRETS, channel=request.node.name)
+        made = RedisRevocationBus(url, secrets=SECRETS, channel=request.node.name, timeout=PATIENCE)
         yield made
         made.close()
 

@@ -98,14 +98,14 @@ def test_threads_share_one_limit(process):
     barrier, results = threading.Barrier(8), []
 
     def ask(throttle):
-        barrier.wait(10)
+        barrier.wait(120)
         results.extend(refusal(throttle) is None for _ in range(2))
 
     threads = [threading.Thread(target=ask, args=(throttles[n % 2],)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert (16, 5) == (len(results), sum(results))
 
 

@@ -60,14 +60,14 @@ def in_threads(number: int, function) -> None:
     start = threading.Barrier(number)
 
     def run(n: int) -> None:
-        start.wait(20)
+        start.wait(120)
         function(n)
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
 
 

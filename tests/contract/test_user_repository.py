@@ -515,7 +515,7 @@ def test_of_many_passwords_for_one_version_one_is_set(repositories):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert len(won) == 1
     assert login(users, password=f"another{won[0]}").token_version == 1
 

@@ -51,7 +51,7 @@ def test_lines_work(port, tmp_path):
     script = "set -euo pipefail\n" + "\n".join(blocks).replace(":8080", f":{port}")
     bash = shutil.which("bash")
     ran = subprocess.run(
-        [bash, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [bash, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
     said = ran.stdout

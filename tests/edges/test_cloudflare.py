@@ -203,7 +203,7 @@ def by_waitress(app):
     thread.start()
 
     def ask(**headers):
-        connection = HTTPConnection("127.0.0.1", server.effective_port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", server.effective_port, timeout=120)
         try:
             connection.request("GET", "/", headers=headers)
             response = connection.getresponse()

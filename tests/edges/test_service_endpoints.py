@@ -209,7 +209,7 @@ class SocketDoor:
         return self.send_bytes(head + body, method=method)
 
     def send_bytes(self, data, *, method="POST"):
-        with socket.create_connection(self.address, timeout=10) as connection:
+        with socket.create_connection(self.address, timeout=120) as connection:
             connection.sendall(data)
             answer = http.client.HTTPResponse(connection, method=method)
             answer.begin()

@@ -17,7 +17,7 @@ from tokenward._http.tls import TLSContexts
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 
 BODY = b'{"active": true}'
-SLACK = 1.0
+SLACK = 55.0  # seconds for which a machine may stand still
 
 
 def test_a_trusted_server_is_asked(serve_tls, make_transport, ask, authority):
@@ -25,7 +25,7 @@ def test_a_trusted_server_is_asked(serve_tls, make_transport, ask, authority):
     server = serve_tls(lambda peer: peer.serve())
     transport = make_transport(verify_tls=authority.path)
     for _ in range(3):
-        assert ask(transport, server.url, seconds=2).response.body == BODY
+        assert ask(transport, server.url).response.body == BODY
     assert server.connections == 1
 
 
@@ -33,8 +33,8 @@ def test_a_scheme_in_capitals_is_the_same_scheme(serve_tls, make_transport, ask,
     """``HTTPS:`` is verified as ``https:`` is (RFC 3986, section 3.1)."""
     server = serve_tls(lambda peer: peer.serve())
     url = server.url.replace("https:", "HTTPS:")
-    assert ask(make_transport(verify_tls=authority.path), url, seconds=2).response.body == BODY
-    assert ask(make_transport(), url, seconds=2).reason == "tls"
+    assert ask(make_transport(verify_tls=authority.path), url).response.body == BODY
+    assert ask(make_transport(), url).reason == "tls"
 
 
 def test_an_authority_may_be_in_a_directory(serve_tls, make_transport, ask, authority, tmp_path):
@@ -43,13 +43,13 @@ def test_an_authority_may_be_in_a_directory(serve_tls, make_transport, ask, auth
     subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, capture_output=True)
     server = serve_tls(lambda peer: peer.serve())
     transport = make_transport(verify_tls=str(tmp_path))
-    assert ask(transport, server.url, seconds=2).response.body == BODY
+    assert ask(transport, server.url).response.body == BODY
 
 
 def test_an_unknown_authority_is_refused(serve_tls, make_transport, ask):
     """By default certifi's authorities are trusted, and a private one is not; nothing is sent."""
     server = serve_tls(lambda peer: peer.serve())
-    outcome = ask(make_transport(retries=3), server.url, seconds=2)
+    outcome = ask(make_transport(retries=3), server.url)
     assert outcome.reason == "tls"
     assert "verify_tls" in outcome.error.hint
     assert server.connections == 1
@@ -61,7 +61,7 @@ def test_the_environment_names_no_authority(serve_tls, make_transport, ask, auth
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, authority.path)
     server = serve_tls(lambda peer: peer.serve())
-    assert ask(make_transport(), server.url, seconds=2).reason == "tls"
+    assert ask(make_transport(), server.url).reason == "tls"
 
 
 def test_a_certificate_for_another_name_is_refused(serve, make_transport, ask, authority):
@@ -69,7 +69,7 @@ def test_a_certificate_for_another_name_is_refused(serve, make_transport, ask, a
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue("auth.example"))
     server = serve(lambda peer: peer.serve(), context=context)
-    outcome = ask(make_transport(verify_tls=authority.path), server.url, seconds=2)
+    outcome = ask(make_transport(verify_tls=authority.path), server.url)
     assert outcome.reason == "tls"
     assert server.requests == []
 
@@ -79,7 +79,7 @@ def test_verification_off_serves_loopback(serve_tls, make_transport, ask):
     server = serve_tls(lambda peer: peer.serve())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        outcome = ask(make_transport(verify_tls=False), server.url, seconds=2)
+        outcome = ask(make_transport(verify_tls=False), server.url)
     assert outcome.response.body == BODY
 
 
@@ -90,9 +90,9 @@ def test_verification_off_serves_nobody_else(make_transport, ask):
     assert "verify_tls" in outcome.error.hint
 
 
-@pytest.mark.parametrize("verify", [None, 0, 1, Path("/ca.pem")])
+@pytest.mark.parametrize("verify", [None, 0, 1, Path("/ca.pem"), "\x00", "\ud800"])
 def test_verification_is_never_off_by_omission(verify, make_transport):
-    """Only True, False and a path are values of verify_tls."""
+    """Only True, False and what can be a path are values of verify_tls."""
     with pytest.raises(ConfigurationError, match="verify_tls"):
         make_transport(verify_tls=verify)
 
@@ -120,13 +120,13 @@ def test_tls_is_1_2_or_newer(authority):
         assert TLSContexts(verify).get(None).minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-def test_a_stalled_handshake_ends_at_the_deadline(serve, make_transport, ask):
+def test_a_stalled_handshake_ends_at_the_deadline(serve, make_transport, ask, connections):
     """A server that accepts and says nothing holds a TLS call until the deadline only."""
     server = serve(lambda peer: peer.hold())
     outcome = ask(make_transport(), server.url.replace("http:", "https:"), seconds=0.3)
     assert outcome.reason == "deadline"
     assert 0.3 <= outcome.seconds < 0.3 + SLACK
-    assert server.connections == 1
+    assert connections(server, 1) == 1
 
 
 def test_a_dripping_handshake_ends_at_the_deadline(serve, make_transport, ask):
@@ -158,15 +158,15 @@ def test_a_server_without_tls_is_refused(serve, make_transport, ask):
     server = serve(
         lambda peer: (peer.sock.recv(100), peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     )
-    outcome = ask(make_transport(), server.url.replace("http:", "https:"), seconds=2)
+    outcome = ask(make_transport(), server.url.replace("http:", "https:"))
     assert outcome.reason == "tls"
-    assert outcome.seconds < 1
+    assert outcome.seconds < SLACK
 
 
 def test_a_close_in_the_handshake_is_a_failed_connection(serve, make_transport, ask):
     """A server that closes during the handshake is retried like any failed connection."""
     server = serve(lambda peer: peer.sock.recv(1))
-    outcome = ask(make_transport(retries=1), server.url.replace("http:", "https:"), seconds=2)
+    outcome = ask(make_transport(retries=1), server.url.replace("http:", "https:"))
     assert outcome.reason == "connect_failed"
     assert server.connections == 2
 
@@ -189,7 +189,7 @@ def test_surplus_within_a_record_never_becomes_the_next_answer(
     server = serve_tls(script)
     transport = make_transport(verify_tls=authority.path)
     for number in range(2):
-        assert ask(transport, server.url, seconds=2).response.body.strip(b"x") == b""
+        assert ask(transport, server.url).response.body.strip(b"x") == b""
         assert server.connections == number + 1
 
 
@@ -206,7 +206,7 @@ def test_a_client_certificate_is_shown(serve_tls, make_transport, ask, authority
     first = authority.issue("client-one")
     second = authority.issue("client-two")
     for cert in (first, first, second, first):
-        assert ask(transport, server.url, cert=cert, seconds=2).response.body == BODY
+        assert ask(transport, server.url, cert=cert).response.body == BODY
     assert names == ["client-one", "client-two"]
 
 
@@ -216,8 +216,8 @@ def test_a_call_without_the_certificate_does_not_use_its_connection(
     """A connection that proved a client belongs to that client's calls alone."""
     server = serve_tls(lambda peer: peer.serve(), mutual=True)
     transport = make_transport(verify_tls=authority.path, retries=0)
-    assert ask(transport, server.url, cert=authority.issue("c"), seconds=2).response.body == BODY
-    assert ask(transport, server.url, seconds=2).error is not None
+    assert ask(transport, server.url, cert=authority.issue("c")).response.body == BODY
+    assert ask(transport, server.url).error is not None
     assert len(server.requests) == 1
 
 
@@ -238,7 +238,7 @@ def test_a_renewed_client_certificate_is_read_again(
         for source, target in zip(authority.issue(name), paths, strict=True):
             shutil.copy(source, target)
             os.utime(target, (1_700_000_000 + number, 1_700_000_000 + number))
-        assert ask(transport, server.url, cert=paths, seconds=2).response.body == BODY
+        assert ask(transport, server.url, cert=paths).response.body == BODY
     assert names == ["old", "new"]
 
 
@@ -293,7 +293,7 @@ def test_a_proxy_tunnels_https(serve_tls, serve, make_transport, ask, authority)
         verify_tls=authority.path, proxies={"https": f"http://user:pass@127.0.0.1:{proxy.port}"}
     )
     for _ in range(2):
-        assert ask(transport, server.url, seconds=2).response.body == BODY
+        assert ask(transport, server.url).response.body == BODY
     assert proxy.connections == 1
     assert proxy.requests[0][0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.".encode())
     assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in proxy.requests[0][0]
@@ -315,7 +315,7 @@ def test_a_proxy_that_refuses_is_an_outage(serve, make_transport, ask):
     """A refused CONNECT is a failed connection."""
     proxy = serve(lambda peer: _tunnel(peer, refuse=True))
     transport = make_transport(retries=0, proxies={"https": f"http://127.0.0.1:{proxy.port}"})
-    assert ask(transport, "https://auth.example.com/", seconds=2).reason == "connect_failed"
+    assert ask(transport, "https://auth.example.com/").reason == "connect_failed"
 
 
 def test_a_proxy_that_drips_ends_at_the_deadline(serve, make_transport, ask):
@@ -332,7 +332,13 @@ def test_a_proxy_that_drips_ends_at_the_deadline(serve, make_transport, ask):
     assert outcome.seconds < 0.3 + SLACK
 
 
-@pytest.mark.parametrize("proxy", ["https://proxy", "socks5://proxy", "proxy:3128", "http://", 5])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("https://proxy", "socks5://proxy", "proxy:3128", "http://", 5),
+        *("http://[", "http://proxy:x", "http://proxy:99999", "http://proxy:0"),
+    ],
+)
 def test_an_unusable_proxy_stops_start_up(proxy, make_transport):
     """Only http:// proxies with a host are taken."""
     with pytest.raises(ConfigurationError, match="proxy"):

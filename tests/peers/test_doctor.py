@@ -1,12 +1,13 @@
 """`doctor`, `verify` and `introspect` against a running auth service, and against none."""
 
 import json
-import socket
 import socketserver
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
+from benchmarks.ports import free_port
 
 from tokenward import wsgi
 from tokenward.cli import main
@@ -25,7 +26,7 @@ CONFIG = """
 type = "introspection"
 introspection_endpoint = "{endpoint}"
 audience = {audience}
-timeout = 2
+timeout = 60
 retries = 0
 client_auth = {{ method = "{method}", client_id = "orders", client_secret = "{secret}" }}
 """
@@ -147,9 +148,8 @@ class TestDoctor:
 
     def test_a_server_that_is_down_is_an_outage(self, run, config):
         """Nobody listens: exit 3."""
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        status, out = run("doctor", "--config", config(endpoint=f"http://127.0.0.1:{port}/x"))
+        endpoint = f"http://127.0.0.1:{free_port()}/x"
+        status, out = run("doctor", "--config", config(endpoint=endpoint))
         assert 3 == status
         assert "FAIL credentials[0].introspection_endpoint: cannot be reached" in out
 
@@ -168,6 +168,14 @@ class TestDoctor:
         assert 0 == status
         assert "warn credentials[0].leeway: this clock is " in out
         assert "ahead of" in out
+
+    @pytest.mark.usefixtures("far_from_utc")
+    def test_a_date_that_names_no_zone_is_utc(self, run, config):
+        """As asctime writes it (RFC 9110, section 5.6.7)."""
+        date = f"Date: {time.asctime(time.gmtime())}"
+        with answering(json_answer({"active": False}, date)) as endpoint:
+            _, out = run("doctor", "--config", config(endpoint=endpoint))
+        assert "ok   credentials[0].leeway: the server's clock and this one agree" in out
 
     def test_tokens_for_anybody_are_a_warning(self, run, config):
         """No audience, written out."""
@@ -214,8 +222,7 @@ class TestVerify:
     @pytest.mark.parametrize("explain", [[], ["--explain"]])
     def test_nobody_can_decide_while_the_server_is_down(self, run, config, token, explain):
         """Exit 3, which is neither accepted nor refused."""
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}/introspect"
+        endpoint = f"http://127.0.0.1:{free_port()}/introspect"
         path = config(endpoint=endpoint)
         status, out = run("verify", "-", *explain, "--config", path, stdin=token)
         assert 3 == status
@@ -240,7 +247,6 @@ class TestIntrospect:
 
     def test_it_is_unavailable_while_the_server_is_down(self, run, config, token):
         """Exit 3, one line."""
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}/introspect"
+        endpoint = f"http://127.0.0.1:{free_port()}/introspect"
         status, out = run("introspect", "-", "--config", config(endpoint=endpoint), stdin=token)
         assert (3, "") == (status, out)

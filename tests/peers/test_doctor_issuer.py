@@ -9,6 +9,7 @@ import tomllib
 from contextlib import contextmanager
 
 import pytest
+from benchmarks.ports import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -104,11 +105,6 @@ def mutual_tls(cert, key):
     return f'method = "tls_client_auth", client_id = "o", cert = "{cert}", key = "{key}"'
 
 
-def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
-
-
 def findings(out):
     """Return the level and text of each finding, by its setting."""
     found = {}
@@ -193,6 +189,17 @@ class TestIssuer:
         assert (1, "FAIL") == (status, level)
         assert "client_secret_jwt, none of which is known here" in text
 
+    @pytest.mark.parametrize(
+        ("takes", "level"), [("client_secret_post", "ok"), ("client_secret_jwt", "warn")]
+    )
+    def test_methods_of_the_token_endpoint_are_a_guess(self, run, takes, level):
+        """They decide nothing: the server says nothing of introspection."""
+        with publishing({OAUTH: minimal(token_endpoint_auth_methods_supported=[takes])}) as issuer:
+            status, out, _ = run("doctor", issuer)
+        ((found, text),) = findings(out)["introspection_endpoint_auth_methods_supported"]
+        assert (0, level) == (status, found)
+        assert text.startswith(f"does not say; the token endpoint takes {takes}")
+
     def test_the_second_place_is_found_too(self, run):
         """OpenID Connect's, where the first one is not there."""
         with publishing({OPENID: minimal()}) as issuer:
@@ -263,7 +270,7 @@ class TestIssuer:
 
     def test_an_issuer_that_is_down_is_an_outage(self, run):
         """Exit 3."""
-        status, out, _ = run("doctor", f"http://127.0.0.1:{closed_port()}")
+        status, out, _ = run("doctor", f"http://127.0.0.1:{free_port()}")
         assert 3 == status
         assert "cannot be reached (connect_failed)" in findings(out)["issuer"][0][1]
 
@@ -297,7 +304,7 @@ class TestIssuer:
 
     def test_keys_that_cannot_be_fetched_are_an_outage(self, run):
         """Exit 3: everything else is there."""
-        jwks_uri = f"http://127.0.0.1:{closed_port()}/jwks"
+        jwks_uri = f"http://127.0.0.1:{free_port()}/jwks"
         with publishing({OAUTH: minimal(jwks_uri=jwks_uri)}) as issuer:
             status, out, _ = run("doctor", issuer)
         assert 3 == status
@@ -338,9 +345,7 @@ class TestDoctor:
 
     def test_a_server_that_is_down_is_an_outage(self, run, config):
         """Exit 3, about the setting that is written."""
-        status, out, _ = run(
-            "doctor", "--config", config(issuer=f"http://127.0.0.1:{closed_port()}")
-        )
+        status, out, _ = run("doctor", "--config", config(issuer=f"http://127.0.0.1:{free_port()}"))
         assert 3 == status
         assert "cannot be reached" in findings(out)["credentials[0].issuer"][-1][1]
 
@@ -371,6 +376,16 @@ class TestDoctor:
         assert (1, "FAIL") == (status, level)
         assert "private_key_jwt" in said
         assert "client_secret_basic" in said
+
+    def test_a_method_that_the_token_endpoint_does_not_take_is_a_warning(self, run, config):
+        """It is asked all the same: what introspection takes, the server does not say."""
+        more = {"token_endpoint_auth_methods_supported": ["private_key_jwt", "none"]}
+        with publishing({OAUTH: minimal(**more)}) as issuer:
+            _, out, _ = run("doctor", "--config", config(issuer=issuer))
+        ((level, said),) = findings(out)["credentials[0].client_auth.method"]
+        assert "warn" == level
+        assert "its token endpoint takes private_key_jwt, none" in said
+        assert ("ok", f"introspects at {issuer}/i") in findings(out)["credentials[0].issuer"]
 
     def test_a_server_that_refuses_us_is_a_failure(self, run, config):
         """Exit 1, and the settings that are to be changed."""
@@ -480,7 +495,7 @@ class TestCertificates:
     )
     def test_a_certificate_that_ends(self, run, config, pair, days, expected):
         """Long before, soon and too late."""
-        issuer = f"https://127.0.0.1:{closed_port()}"
+        issuer = f"https://127.0.0.1:{free_port()}"
         auth = mutual_tls(*pair(days))
         status, out, _ = run("doctor", "--config", config(issuer=issuer, auth=auth))
         ((level, said),) = findings(out)["credentials[0].client_auth.cert"]
@@ -489,7 +504,7 @@ class TestCertificates:
 
     def test_a_certificate_for_the_token_endpoint_is_looked_at_too(self, run, config, pair):
         """By its own path."""
-        issuer = f"https://127.0.0.1:{closed_port()}"
+        issuer = f"https://127.0.0.1:{free_port()}"
         inner = mutual_tls(*pair(12))
         auth = f'method = "client_credentials", issuer = "{issuer}", client_auth = {{ {inner} }}'
         out = run("doctor", "--config", config(issuer=issuer, auth=auth))[1]
@@ -500,7 +515,7 @@ class TestCertificates:
         """As at start; what to run stands beside it."""
         cert, key = pair(400)
         key.chmod(0o644)
-        issuer = f"https://127.0.0.1:{closed_port()}"
+        issuer = f"https://127.0.0.1:{free_port()}"
         path = config(issuer=issuer, auth=mutual_tls(cert, key))
         status, out, err = run("doctor", "--config", path)
         assert 0 != status
@@ -609,7 +624,7 @@ class TestVerify:
 
     def test_discovery_that_fails_is_undecided(self, run, config, server):
         """Exit 3, at the call."""
-        path = config(issuer=f"http://127.0.0.1:{closed_port()}")
+        path = config(issuer=f"http://127.0.0.1:{free_port()}")
         status, out = self.explain(run, path, server.token())
         assert 3 == status
         assert "failed   call: " in out

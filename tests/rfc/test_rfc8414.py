@@ -291,18 +291,31 @@ def test_3_3_a_document_of_our_own():
         )
 
 
-def test_2_introspection_methods_fall_back_to_those_of_the_token_endpoint():
-    """Most servers describe one endpoint and mean all of them."""
+def test_2_introspection_methods_are_not_those_of_the_token_endpoint():
+    """If omitted, "MUST be determined by other means": the configuration says."""
     document = {
         "introspection_endpoint": "https://example.com/i",
+        "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
+    }
+    metadata = Metadata("https://example.com", document)
+
+    for client_auth in (ClientSecretPost("a", "b"), ClientSecretBasic("a", "b")):
+        found = metadata.endpoint("introspection_endpoint", client_auth)
+        assert "https://example.com/i" == found
+
+
+def test_2_revocation_methods_are_not_those_of_the_token_endpoint():
+    """If omitted, client_secret_basic."""
+    document = {
+        "revocation_endpoint": "https://example.com/r",
         "token_endpoint_auth_methods_supported": ["client_secret_post"],
     }
     metadata = Metadata("https://example.com", document)
-    name = "introspection_endpoint"
+    name = "revocation_endpoint"
 
-    assert "https://example.com/i" == metadata.endpoint(name, ClientSecretPost("a", "b"))
-    basic = ClientSecretBasic("a", "b")
-    assert "client_auth_unsupported" == missed(metadata.endpoint, name, basic).reason
+    assert "https://example.com/r" == metadata.endpoint(name, ClientSecretBasic("a", "b"))
+    post = ClientSecretPost("a", "b")
+    assert "client_auth_unsupported" == missed(metadata.endpoint, name, post).reason
 
 
 def test_2_the_default_of_the_token_endpoint():

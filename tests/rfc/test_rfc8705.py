@@ -150,7 +150,7 @@ def test_nobody_is_asked_for_a_passphrase(locked_key, pair):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=10,
+        timeout=120,
     )
 
     assert b"ConfigurationError" in done.stdout

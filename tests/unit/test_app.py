@@ -385,14 +385,14 @@ def test_the_defaults_are_made_once(configured):
     barrier, made = threading.Barrier(16), []
 
     def use():
-        barrier.wait(20)
+        barrier.wait(90)
         made.append((app._defaults.service(), app._defaults.authenticator()))
 
     threads = [threading.Thread(target=use) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
 
     assert 16 == len(made)
     assert 1 == len(set(made))

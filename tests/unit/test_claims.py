@@ -503,6 +503,13 @@ def test_scopes(claims, scopes):
     assert frozenset(scopes.split()) == scopes_of(claims)
 
 
+@pytest.mark.parametrize("space", ["\t", "\n", "\x1c", "\u00a0", "\u2003"])
+def test_sp_alone_separates_scopes(space):
+    """RFC 6749, section 3.3: no other white space makes two scopes of one."""
+    name = f"read{space}admin"
+    assert {name, "x"} == scopes_of({"scope": f"{name} x"})
+
+
 def test_a_scope_with_a_space_in_a_list_is_one_name():
     """A list is not split: ``["a b"]`` grants neither a nor b."""
     assert not ANY.principal(good(scope=["a b"])).has_any_scope("a", "b")

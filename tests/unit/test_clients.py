@@ -277,6 +277,13 @@ class TestPrivateKeyJWT:
         """RULES 39; thirty seconds are left to the clocks."""
         assert ask(self.make(**claims)) == "es256"
 
+    def test_null_iat_is_none(self, ask):
+        """An assertion that does not say when it was made was made now."""
+        claims = {"iss": "es256", "sub": "es256", "aud": ISSUER, "jti": "x", "iat": None}
+        with pytest.raises(InvalidClient):
+            ask(_jose.sign(claims | {"exp": NOW + 301}, KEYS["ES256"], typ="JWT"))
+        assert ask(_jose.sign(claims | {"exp": NOW + 300}, KEYS["ES256"], typ="JWT")) == "es256"
+
     @pytest.mark.parametrize(
         "claims",
         [

@@ -121,6 +121,7 @@ def test_every_problem_is_told_at_once():
         {"pool_size": 0},
         {"pool_size": 1.5},
         {"max_entries": True},
+        {"max_token_bytes": 16_385},
         {"source": "query:token"},
         {"source": "header:"},
         {"source": "header:a b"},

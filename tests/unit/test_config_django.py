@@ -122,6 +122,7 @@ def test_an_issuer_that_nothing_verifies_is_refused():
         ({"issuers": {THEIRS: {"user": "model"}}}, "'user' is not a setting"),
         ({"login": LOGIN | {"issuer": "http://auth.example"}}, "django.login.issuer"),
         ({"login": LOGIN | {"client_secret": ""}}, "django.login.client_secret"),
+        ({"login": LOGIN | {"verify_tls": 0}}, "django.login.verify_tls"),
         ({"user": "stateless", "login": LOGIN}, "'user': 'model'"),
     ],
 )

@@ -69,7 +69,7 @@ def test_the_setting_is_one():
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=150,
     )
     assert "1\n" == done.stdout
 

@@ -792,7 +792,7 @@ class TestPasswords:
     def wait(self, service, sent, purpose):
         with service.arrived:
             found = lambda: [token for what, _, token in sent if what == purpose]  # noqa: E731
-            assert service.arrived.wait_for(found, timeout=20)
+            assert service.arrived.wait_for(found, timeout=90)
             return found()[-1]
 
     def test_change(self, send, token):
@@ -936,7 +936,7 @@ class TestCrowdAtTheLogin:
 
         def slow(*arguments):
             entered.set()
-            assert released.wait(20)
+            assert released.wait(90)
             return real(*arguments)
 
         monkeypatch.setattr(bcrypt, "checkpw", slow)
@@ -946,7 +946,7 @@ class TestCrowdAtTheLogin:
         limit_hashing(concurrent=1, waiting=0)
         try:
             thread.start()
-            assert entered.wait(20)
+            assert entered.wait(90)
             status, headers, body = send("POST", "/login", credentials)
             assert (status, body["error"]) == (503, "temporarily_unavailable")
             assert int(headers["Retry-After"]) >= 1

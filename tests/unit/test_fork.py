@@ -20,7 +20,7 @@ def run(script):
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=150,
     )
     assert (0, "") == (done.returncode, done.stderr), done.stderr
     return done.stdout.split()

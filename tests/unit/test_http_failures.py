@@ -52,7 +52,7 @@ def test_every_exception_becomes_ours(cls):
     with responses.RequestsMock() as mock:
         mock.add(responses.POST, URL, body=_instance(cls))
         with pytest.raises(AuthServiceUnavailable) as caught:
-            RequestsTransport(retries=0).send(REQUEST, deadline=time.monotonic() + 5)
+            RequestsTransport(retries=0).send(REQUEST, deadline=time.monotonic() + 90)
     assert type(caught.value) is AuthServiceUnavailable
     assert caught.value.reason in REASONS
     assert caught.value.hint.startswith(f"POST {URL}: ")
@@ -162,6 +162,7 @@ def test_a_librarys_words_are_not():
         ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
         ("Thu, 01 Jan 2026 00:01:40 GMT", 100.0),
         ("Thursday, 01-Jan-26 00:01:40 GMT", 100.0),
+        ("Thu Jan  1 00:01:40 2026", 100.0),
         ("", None),
         ("-1", None),
         ("1.5", None),
@@ -174,6 +175,7 @@ def test_a_librarys_words_are_not():
         ("Fri", None),
     ],
 )
+@pytest.mark.usefixtures("far_from_utc")
 def test_retry_after_is_a_number_or_a_date(value, seconds):
     """Seconds or an HTTP-date are understood, in any time zone; anything else is none."""
     response = Response(503, {"retry-after": value})
@@ -203,7 +205,7 @@ def test_a_url_is_checked_before_any_call():
             None,
         ):
             with pytest.raises(AuthServiceUnavailable) as caught:
-                transport.send(Request("GET", url), deadline=time.monotonic() + 5)
+                transport.send(Request("GET", url), deadline=time.monotonic() + 90)
             assert caught.value.reason == "bad_url"
         assert len(mock.calls) == 0
 

@@ -10,6 +10,7 @@ from tokenward._http.connect import Resolver
 from tokenward.errors import AuthServiceUnavailable
 
 NUMERIC = socket.getaddrinfo
+PATIENCE = 90
 
 
 class HangingNameServer:
@@ -24,7 +25,7 @@ class HangingNameServer:
         if flags & socket.AI_NUMERICHOST:
             return NUMERIC(host, port, type=type, flags=flags)
         self.calls += 1
-        self.release.wait(10)
+        self.release.wait(PATIENCE)
         if self.error is not None:
             raise self.error
         return [(socket.AF_INET, type, 6, "", ("192.0.2.7", port))]
@@ -34,19 +35,18 @@ class HangingNameServer:
 def name_server(monkeypatch):
     server = HangingNameServer()
     monkeypatch.setattr(socket, "getaddrinfo", server.getaddrinfo)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield server
     server.release.set()
-    until = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < until:
-        threading.Event().wait(0.01)
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+    assert set(threading.enumerate()) <= before
 
 
 def test_an_address_needs_no_name_server(name_server):
     """Literal addresses are taken as they are, without a thread."""
     resolver = Resolver()
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + PATIENCE
     assert resolver.resolve("127.0.0.1", 80, deadline=deadline) == [
         (socket.AF_INET, ("127.0.0.1", 80))
     ]
@@ -57,7 +57,7 @@ def test_an_address_needs_no_name_server(name_server):
 def test_a_name_is_resolved(name_server):
     """The addresses are those of the system's resolver."""
     name_server.release.set()
-    found = Resolver().resolve("auth.example.com", 443, deadline=time.monotonic() + 5)
+    found = Resolver().resolve("auth.example.com", 443, deadline=time.monotonic() + PATIENCE)
     assert found == [(socket.AF_INET, ("192.0.2.7", 443))]
 
 
@@ -67,18 +67,20 @@ def test_a_resolver_that_hangs_ends_at_the_deadline(name_server):
     with pytest.raises(AuthServiceUnavailable) as caught:
         Resolver().resolve("auth.example.com", 443, deadline=begin + 0.1)
     assert caught.value.reason == "deadline"
-    assert 0.1 <= time.monotonic() - begin < 0.45
+    assert 0.1 <= time.monotonic() - begin < PATIENCE * 2 / 3
 
 
 def test_a_resolver_that_hangs_holds_one_thread(name_server):
     """However many calls give up on a name, it is being looked up once."""
     resolver = Resolver()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(20):
         with pytest.raises(AuthServiceUnavailable):
             resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + 0.001)
+    (thread,) = set(threading.enumerate()) - before
+    name_server.release.set()
+    thread.join(PATIENCE)
     assert name_server.calls == 1
-    assert threading.active_count() == before + 1
 
 
 def test_callers_who_wait_share_the_answer(name_server):
@@ -88,13 +90,15 @@ def test_callers_who_wait_share_the_answer(name_server):
     ready = threading.Barrier(5)
 
     def ask():
-        ready.wait(5)
-        found.append(resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + 5))
+        ready.wait(PATIENCE)
+        found.append(
+            resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + PATIENCE)
+        )
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    ready.wait(5)
+    ready.wait(PATIENCE)
     while name_server.calls == 0:
         threading.Event().wait(0.001)
     name_server.release.set()
@@ -108,7 +112,7 @@ def test_a_name_is_looked_up_anew_each_time(name_server):
     name_server.release.set()
     resolver = Resolver()
     for _ in range(2):
-        resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + 5)
+        resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + PATIENCE)
     assert name_server.calls == 2
 
 
@@ -120,7 +124,7 @@ def test_a_name_without_address_is_a_failed_connection(name_server, error):
     name_server.error = error
     name_server.release.set()
     with pytest.raises(AuthServiceUnavailable) as caught:
-        Resolver().resolve("no-such.example.com", 443, deadline=time.monotonic() + 5)
+        Resolver().resolve("no-such.example.com", 443, deadline=time.monotonic() + PATIENCE)
     assert caught.value.reason == "connect_failed"
     assert "no-such.example.com" in caught.value.hint
     assert type(error).__name__ in caught.value.hint
@@ -133,5 +137,5 @@ def test_a_fork_forgets_what_is_under_way(name_server):
         resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + 0.001)
     resolver.after_fork()
     name_server.release.set()
-    assert resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + 5)
+    assert resolver.resolve("auth.example.com", 443, deadline=time.monotonic() + PATIENCE)
     assert name_server.calls == 2

@@ -757,6 +757,8 @@ def test_a_point_of_small_order_is_no_key(y, sign):
     [
         ([], "at least one"),
         ("RS256", "['RS256']"),
+        (None, "a list of names"),
+        (7, "a list of names"),
         (["none"], "none"),
         (["RS256", "none"], "none"),
         (["rs256"], "rs256"),

@@ -487,7 +487,7 @@ def test_numbers_that_cannot_be_meant(site, options):
 
 def test_the_deadline_is_passed_on(site, keys):
     """Whoever has to answer in time says how long there is."""
-    soon = time.monotonic() + 0.5
+    soon = time.monotonic() + 90
     check(keys, OLD, deadline=soon)
 
     assert [soon] == site.deadlines
@@ -563,7 +563,7 @@ def test_keys_that_are_gone_are_not_known(site, keys, clock):
 def test_one_deadline_for_two_fetches(site, clock, failing):
     """Of a set that is due, and for the key it lacks: the second one gets what is left."""
     begun = []
-    keys = FetchedKeySet(URL, transport=site, clock=clock, timeout=2)
+    keys = FetchedKeySet(URL, transport=site, clock=clock, timeout=90)
     check(keys, OLD)
     clock.advance(850)
 
@@ -580,8 +580,9 @@ def test_one_deadline_for_two_fetches(site, clock, failing):
         check(keys, NEW)
 
     assert 2 == len(begun) == len(site.deadlines)
-    assert max(site.deadlines) <= begun[0] + 2
-    assert time.monotonic() + 1.9 < keys.deadline() <= time.monotonic() + 2
+    assert max(site.deadlines) <= begun[0] + 90
+    before = time.monotonic()
+    assert before + 90 <= keys.deadline() <= time.monotonic() + 90
 
 
 def test_whoever_wants_to_know_is_told_of_each_fetch(site, clock):
@@ -612,7 +613,7 @@ def test_whoever_wants_to_know_is_told_of_each_fetch(site, clock):
     assert [
         *("ok", "deadline", "no_usable_key", "bad_response", "issuer_mismatch", "interrupted"),
     ] == [how for how, _ in told]
-    assert all(0 <= seconds < 20 for _, seconds in told)
+    assert all(0 <= seconds < 90 for _, seconds in told)
 
 
 def test_what_is_skipped_is_named(site, keys):
@@ -635,7 +636,7 @@ def test_keys_that_an_overtaken_fetch_brought_are_used(site, keys):
     def page():
         turn, found = next(turns), next(pages)
         began[turn].set()
-        assert ends[turn].wait(20)
+        assert ends[turn].wait(90)
         return found
 
     site[URL] = page
@@ -650,15 +651,15 @@ def test_keys_that_an_overtaken_fetch_brought_are_used(site, keys):
     with ThreadPoolExecutor(2) as threads:
         try:
             demand = threads.submit(keys.verify, signed(NEW), ALGORITHMS)
-            assert began[0].wait(20)
+            assert began[0].wait(90)
             other = threads.submit(refresh)
-            assert began[1].wait(20)
+            assert began[1].wait(90)
             ends[0].set()
-            assert 2 == demand.result(20).generation
+            assert 2 == demand.result(90).generation
         finally:
             for end in ends:
                 end.set()
-        other.result(20)
+        other.result(90)
 
     assert (["connect_failed"], 2) == (refused, keys.verify(signed(NEW), ALGORITHMS).generation)
 
@@ -670,17 +671,17 @@ def test_keys_that_came_while_the_demand_failed_are_used(site, keys):
 
     def first():
         began.set()
-        assert end.wait(20)
+        assert end.wait(90)
         return published(OLD, NEW)
 
     with ThreadPoolExecutor(1) as threads:
         site[URL] = first
         refresh = threads.submit(keys.refresh)
-        assert began.wait(20)
+        assert began.wait(90)
 
         def second():
             end.set()
-            refresh.result(20)
+            refresh.result(90)
             return down()
 
         site[URL] = second

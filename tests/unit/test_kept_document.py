@@ -13,7 +13,7 @@ from tokenward.cache import Fetched, KeptDocument, NotTried
 from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.testing import FakeClock
 
-PATIENCE = 10
+PATIENCE = 90
 
 
 class Source:
@@ -62,7 +62,7 @@ def make(source, clock):
             "refresh_ahead": 60,
             "cooldown": 30,
             "stale_for": 3_600,
-            "timeout": 5,
+            "timeout": 60,
             "clock": clock,
         }
         return KeptDocument(source, **known | options)
@@ -86,11 +86,11 @@ def value(document):
 
 
 @contextmanager
-def nobody_waits():
-    """Assert that what is done takes no time to speak of; whoever waits does so for seconds."""
+def nobody_waits(seconds=50):
+    """Assert that what is done takes no time to speak of; whoever waits does so for longer."""
     started = time.monotonic()
     yield
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < seconds
 
 
 # --- fresh and due
@@ -531,9 +531,10 @@ def test_time_is_left_for_what_the_document_is_needed_for(document, source, cloc
     document.get(deadline=deadline)
     assert [deadline] == source.deadlines
     clock.advance(850)
+    before = time.monotonic()
     document.get(deadline=deadline)
 
-    assert 45 < source.deadlines[1] - time.monotonic() <= 50
+    assert (before + deadline) / 2 <= source.deadlines[1] <= (time.monotonic() + deadline) / 2
 
 
 def test_a_demand_gets_all_the_time(document, source):
@@ -592,6 +593,9 @@ def test_numbers_that_cannot_be_meant(make, name, number):
 
 # --- a source that hangs
 
+HANGS = 10
+"""The timeout of a document whose source does; others wait for a tenth of it."""
+
 
 def hang(document, source, clock):
     """Let a fetch run out of time, and the cooldown after it pass."""
@@ -609,13 +613,13 @@ def hang(document, source, clock):
 )
 def test_one_thread_that_waits_for_a_source_that_hangs_is_enough(make, source, clock, failure):
     """Whoever comes while it waits is told soon: its thread serves others (RULES 16)."""
-    document = make(timeout=5)
+    document = make(timeout=HANGS)
     source.failure = failure
     hang(document, source, clock)
     with ThreadPoolExecutor(8) as threads:
         one = threads.submit(value, document)
         assert source.began.acquire(timeout=PATIENCE)
-        with nobody_waits():
+        with nobody_waits(HANGS - 2):
             others = [threads.submit(outage, document.get) for _ in range(7)]
             assert {"deadline"} == {other.result(PATIENCE).reason for other in others}
         source.go.set()
@@ -626,7 +630,7 @@ def test_one_thread_that_waits_for_a_source_that_hangs_is_enough(make, source, c
 
 def test_a_source_that_hung_is_one_that_hangs_until_it_answers(make, source, clock):
     """A quick failure in between does not make threads wait again."""
-    document = make(timeout=5)
+    document = make(timeout=HANGS)
     hang(document, source, clock)
     source.go.set()
     source.failure = down()
@@ -634,7 +638,7 @@ def test_a_source_that_hung_is_one_that_hangs_until_it_answers(make, source, clo
     with ThreadPoolExecutor(2) as threads:
         one = threads.submit(value, document)
         assert source.began.acquire(timeout=PATIENCE)
-        with nobody_waits():
+        with nobody_waits(HANGS - 2):
             assert "deadline" == threads.submit(outage, document.get).result(PATIENCE).reason
         source.go.set()
         one.result(PATIENCE)
@@ -642,7 +646,7 @@ def test_a_source_that_hung_is_one_that_hangs_until_it_answers(make, source, clo
 
 def test_a_source_that_answers_again_is_waited_for(make, source, clock):
     """Its document once came, so that those without one wait for the next."""
-    document = make(timeout=5)
+    document = make(timeout=HANGS)
     hang(document, source, clock)
     source.go.set()
     assert 2 == value(document)
@@ -654,7 +658,7 @@ def test_a_source_that_answers_again_is_waited_for(make, source, clock):
         assert source.began.acquire(timeout=PATIENCE)
         other = threads.submit(value, document)
         with pytest.raises(TimeoutError):
-            other.result(1)
+            other.result(HANGS / 5)
         source.go.set()
 
         assert (3, 3) == (one.result(PATIENCE), other.result(PATIENCE))
@@ -662,7 +666,7 @@ def test_a_source_that_answers_again_is_waited_for(make, source, clock):
 
 def test_one_demand_of_a_source_that_hangs_is_enough(make, source, clock):
     """The others that miss something are told soon, and the document serves (RULES 16)."""
-    document = make(timeout=5)
+    document = make(timeout=HANGS)
     had = document.get()
     source.failure = down("deadline")
     outage(document.renewed, document.begun)
@@ -675,7 +679,7 @@ def test_one_demand_of_a_source_that_hangs_is_enough(make, source, clock):
     with ThreadPoolExecutor(8) as threads:
         one = threads.submit(document.renewed, seen)
         assert source.began.acquire(timeout=PATIENCE)
-        with nobody_waits():
+        with nobody_waits(HANGS - 2):
             others = [threads.submit(outage, document.renewed, seen) for _ in range(7)]
             assert {"deadline"} == {other.result(PATIENCE).reason for other in others}
             assert had is document.get()

@@ -8,7 +8,7 @@ import pytest
 from tokenward.shared_cache.listening import RETRY_SECONDS, Listening
 from tokenward.testing import FakeClock
 
-PATIENCE = 20
+PATIENCE = 90
 
 
 class Subscriptions:

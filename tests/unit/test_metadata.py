@@ -22,6 +22,7 @@ from tokenward.testing import FakeClock
 ISSUER = "https://as.example"
 OAUTH = f"{ISSUER}/.well-known/oauth-authorization-server"
 OPENID = f"{ISSUER}/.well-known/openid-configuration"
+SIGN_IN = f"{ISSUER}/users/sign_in"
 BASIC = ClientSecretBasic("orders", "secret")
 
 
@@ -131,13 +132,14 @@ def test_get(site, metadata):
     "absent",
     [
         *(Response(status) for status in (400, 401, 403, 404, 405, 406, 410)),
+        *(Response(status, {"location": SIGN_IN}) for status in (301, 302, 303, 307, 308)),
         said(b"<html>a start page", content_type="text/html; charset=utf-8"),
         Response(200, {}, b"not JSON by its type"),
     ],
     ids=lambda r: f"{r.status} {r.headers.get('content-type')}",
 )
 def test_a_place_that_has_none_is_passed_over(absent, clock):
-    """A clear no, and a start page for every path, lead to the next place."""
+    """A clear no, a start page for every path and one to sign in at lead to the next place."""
     site = Site(**{OAUTH: absent, OPENID: document()})
 
     assert ISSUER == at(site, clock=clock).get().issuer
@@ -147,7 +149,6 @@ def test_a_place_that_has_none_is_passed_over(absent, clock):
 @pytest.mark.parametrize(
     "present",
     [
-        *(Response(status, {"location": OPENID}) for status in (301, 302, 303, 307, 308)),
         *(Response(status) for status in (201, 204, 408, 425, 429, 500, 502, 503, 504)),
         said(b"{"),
         said([]),
@@ -177,10 +178,15 @@ def test_no_metadata_anywhere(clock, caplog):
 
 
 def test_a_redirect_is_explained(clock):
-    """The hint says that none is followed."""
-    site = Site(**{OAUTH: Response(302, {"location": OPENID})})
+    """The hint says that none is followed, and what to configure."""
+    site = Site(**{OAUTH: Response(302), OPENID: Response(301)})
+    error = outage(at(site, clock=clock).get)
+    named = outage(at(site, discovery_url=OPENID, clock=clock).get)
 
-    assert "redirects are not followed" in outage(at(site, clock=clock).get).hint
+    assert ("no_metadata", "bad_response") == (error.reason, named.reason)
+    assert f"{OAUTH} answered 302 (redirects are not followed); {OPENID}" in error.hint
+    assert error.hint.endswith("or name discovery_url")
+    assert "configure the final URL" in named.hint
 
 
 def test_retry_after_is_the_rest_of_the_cooldown(clock):
@@ -480,19 +486,19 @@ TOKEN_ALGORITHMS = "token_endpoint_auth_signing_alg_values_supported"
         (BASIC, {METHODS: []}, False),
         (BASIC, {METHODS: ["client_secret_post"], TOKEN_METHODS: ["client_secret_basic"]}, False),
         (BASIC, {TOKEN_METHODS: ["client_secret_basic"]}, True),
-        (BASIC, {TOKEN_METHODS: ["private_key_jwt"]}, False),
+        (BASIC, {TOKEN_METHODS: ["private_key_jwt"]}, True),
         (BASIC, {}, True),
         (BASIC, {METHODS: "client_secret_post"}, True),
-        (BASIC, {METHODS: None, TOKEN_METHODS: ["client_secret_post"]}, False),
+        (BASIC, {METHODS: None, TOKEN_METHODS: ["client_secret_post"]}, True),
         (BASIC, {METHODS: ["CLIENT_SECRET_BASIC", 1, None]}, False),
-        (ClientSecretPost("a", "b"), {TOKEN_METHODS: ["client_secret_basic"]}, False),
+        (ClientSecretPost("a", "b"), {TOKEN_METHODS: ["client_secret_basic"]}, True),
         (BearerAuth("t"), {METHODS: ["client_secret_basic"]}, True),
         (Certificate(), {METHODS: ["self_signed_tls_client_auth"]}, True),
         (Certificate(), {METHODS: ["private_key_jwt"]}, False),
         (Assertion(), {METHODS: ["private_key_jwt"]}, True),
         (Assertion(), {METHODS: ["private_key_jwt"], ALGORITHMS: ["RS256", "ES256"]}, True),
         (Assertion(), {METHODS: ["private_key_jwt"], ALGORITHMS: ["RS256"]}, False),
-        (Assertion(), {METHODS: ["private_key_jwt"], TOKEN_ALGORITHMS: ["RS256"]}, False),
+        (Assertion(), {METHODS: ["private_key_jwt"], TOKEN_ALGORITHMS: ["RS256"]}, True),
         (Assertion(None), {METHODS: ["private_key_jwt"], ALGORITHMS: ["RS256"]}, True),
         (Assertion(), {ALGORITHMS: ["RS256"]}, False),
         (Assertion(), {ALGORITHMS: "RS256"}, True),
@@ -501,7 +507,7 @@ TOKEN_ALGORITHMS = "token_endpoint_auth_signing_alg_values_supported"
     ids=repr,
 )
 def test_supported_methods_are_honoured(caplog, client_auth, members, fits):
-    """The endpoint's own list, else the token endpoint's; nothing said is nothing refused."""
+    """The endpoint's own list, and no other's; nothing said is nothing refused."""
     metadata = at(Site(**{OAUTH: document(**members)}))
     if fits:
         assert f"{ISSUER}/introspect" == metadata.endpoint("introspection_endpoint", client_auth)
@@ -646,7 +652,7 @@ def test_it_serves_for_a_day_without_its_issuer(site, metadata, clock):
 
 def test_the_deadline_is_passed_on(site, metadata):
     """Whoever has to answer in time says how long there is."""
-    soon = time.monotonic() + 0.5
+    soon = time.monotonic() + 90
     metadata.get(deadline=soon)
 
     assert [soon] == site.deadlines
@@ -656,11 +662,11 @@ def test_all_places_share_one_deadline(clock):
     """And by default it is ``timeout`` seconds away."""
     site = Site()
     before = time.monotonic()
-    outage(at(site, f"{ISSUER}/tenant", clock=clock, timeout=3).get)
+    outage(at(site, f"{ISSUER}/tenant", clock=clock, timeout=90).get)
 
     assert 3 == len(site.deadlines)
     assert 1 == len(set(site.deadlines))
-    assert before + 3 <= site.deadlines[0] <= time.monotonic() + 3
+    assert before + 90 <= site.deadlines[0] <= time.monotonic() + 90
 
 
 JSON_VALUES = st.recursive(
@@ -711,17 +717,17 @@ def test_metadata_that_came_while_the_demand_failed_is_used(site, metadata):
 
     def first():
         began.set()
-        assert end.wait(20)
+        assert end.wait(90)
         return document()
 
     with ThreadPoolExecutor(1) as threads:
         site[OAUTH] = first
         refresh = threads.submit(metadata._document.refresh)
-        assert began.wait(20)
+        assert began.wait(90)
 
         def second():
             end.set()
-            refresh.result(20)
+            refresh.result(90)
             return down()
 
         site[OAUTH] = second

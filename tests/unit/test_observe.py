@@ -313,7 +313,7 @@ def run(script, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=150,
         env=os.environ | environment,
     )
     assert (0, "") == (done.returncode, done.stderr)

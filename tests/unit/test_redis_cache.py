@@ -165,10 +165,10 @@ def test_one_is_not_pickled(make):
 @pytest.mark.parametrize(
     "use",
     [
-        lambda: RedisSharedCache(NOWHERE, secrets=SECRETS).get_many([b"a"]),
-        lambda: RedisSharedCache(NOWHERE, secrets=SECRETS).set(b"a", b"b", ttl=1),
-        lambda: RedisSharedCache(NOWHERE, secrets=SECRETS).delete(b"a"),
-        lambda: RedisRevocationBus(NOWHERE, secrets=SECRETS).publish(b"a"),
+        lambda: RedisSharedCache(NOWHERE, secrets=SECRETS, timeout=60).get_many([b"a"]),
+        lambda: RedisSharedCache(NOWHERE, secrets=SECRETS, timeout=60).set(b"a", b"b", ttl=1),
+        lambda: RedisSharedCache(NOWHERE, secrets=SECRETS, timeout=60).delete(b"a"),
+        lambda: RedisRevocationBus(NOWHERE, secrets=SECRETS, timeout=60).publish(b"a"),
     ],
     ids=["get_many", "set", "delete", "publish"],
 )
@@ -212,6 +212,21 @@ def test_an_error_is_explained_without_what_the_server_said(name, text, says):
     assert "shared_cache" == explained.reason
     assert says in explained.hint
     assert "SECRET" not in explained.hint
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionError("closed"), AuthServiceUnavailable("unknown", reason="dns")],
+    ids=str,
+)
+def test_an_explained_error_names_the_server_once(error):
+    """The listener has those explained that connecting has explained already."""
+    server = Server("redis://h", timeout=1, pool_size=1)
+    explained = server.explained(server.explained(error))
+
+    assert "shared_cache" == explained.reason
+    assert explained.hint.startswith("Redis at redis://h")
+    assert 1 == explained.hint.count("Redis at ")
 
 
 def test_without_redis_py_the_extra_is_named(tmp_path):
@@ -276,7 +291,7 @@ def test_what_is_given_back_is_read_first():
     """By whichever way, in as many pieces as the reader wants, and counted once."""
     one, other = socket.socketpair()
     with one, Bounded(fileno=other.detach()) as bounded:
-        bounded.allow(time.monotonic() + 5)
+        bounded.allow(time.monotonic() + 90)
         one.sendall(b"abcdef")
         bounded.give_back(bounded.recv(4))
         buffer = bytearray(2)
@@ -295,7 +310,7 @@ def test_what_was_given_back_is_input_until_it_is_read():
     """The kernel knows nothing of it."""
     one, other = socket.socketpair()
     with one, Bounded(fileno=other.detach()) as bounded:
-        bounded.allow(time.monotonic() + 5)
+        bounded.allow(time.monotonic() + 90)
         found = [bounded.has_input()]
         bounded.give_back(b"ab")
         found.append(bounded.has_input())
@@ -327,7 +342,7 @@ def test_what_tls_has_decrypted_is_input_until_it_is_read(tmp_path):
     with ours.wrap_socket(
         Bounded(fileno=other.detach()), server_hostname="localhost", do_handshake_on_connect=False
     ) as bounded:
-        bounded.allow(time.monotonic() + 5)
+        bounded.allow(time.monotonic() + 90)
         bounded.do_handshake()
         bounded.recv(1)
         before = bounded.has_input()

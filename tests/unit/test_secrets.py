@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import secrets
+import string
 import uuid
 
 import pytest
 
 from tokenward._secrets import check_secret, digest_of_random_token, random_token
 from tokenward.errors import ConfigurationError
+
+PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,12 @@ from tokenward.errors import ConfigurationError
         ("password12345678", "placeholder"),
         ("0123456789abcdef", "placeholder"),
         ("put-a-long-random-string-here", "placeholder"),
+        ("secret-secret-secret-secret-secret", "placeholder"),
+        ("changeme-2024-11!", "placeholder"),
+        ("changeme123!@#$%", "placeholder"),
+        ("**[changeme]**!?=+-~", "placeholder"),
+        ("c/h/a/n/g/e/m/e/!/m/e", "placeholder"),
+        ("!@#$%^&*()_+-=[]", "placeholder"),
         (None, "must be a string"),
         (b"kq3V-new-8fJ2_0pTzXw7Lm", "must be a string"),
         (12345678901234567890, "must be a string"),
@@ -53,6 +62,10 @@ def test_a_secret_that_is_none_stops_the_program(secret, says):
         lambda: secrets.token_urlsafe(32),
         lambda: secrets.token_hex(16),
         lambda: str(uuid.uuid4()),
+        lambda: "".join(secrets.choice(PRINTABLE) for _ in range(20)),
+        lambda: "(bX;$/zF>G-Fd#/<",
+        lambda: "G)-.*VpjP=~}&@D>k:{/",
+        lambda: "K/Ey@hDI>[2l4mE*",
         lambda: "correct horse battery staple",
         lambda: "пароль-из-шестнадцати",
     ],

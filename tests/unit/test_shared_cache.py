@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import MappingProxyType
 
 import pytest
 
@@ -28,6 +29,9 @@ NEW = "kq3V-new-8fJ2_0pTzXw7Lm"
 OLD = "R9d!old-c41Hs6vQe+bYtUa"
 OTHER = "zz-other-5nW8gKx1PjE3mC"
 DIGEST = hashlib.sha256(b"the token").digest()
+NESTED = json.loads("[" * 900 + "]" * 900)
+for _ in range(200):
+    NESTED = [[[[[[NESTED]]]]]]
 CLAIMS = {"active": True, "sub": "ålice", "exp": 1_700_000_600, "n": [1, {"a": None}]}
 
 
@@ -436,6 +440,17 @@ def test_a_message_of_somebody_else_is_dropped(bus, heard, caplog, message):
     assert "opens with none of the secrets" in caplog.text
 
 
+@pytest.mark.parametrize("odd", [None, 5, "text", [1], bytearray, memoryview], ids=str)
+def test_a_bus_of_your_own_may_bring_anything(bus, heard, clock, caplog, odd):
+    """The callback never raises: what is not bytes opens with none of the secrets."""
+    Revocations(None, bus, clock=clock).publish(DIGEST)
+    heard.clear()
+    bus.publish(odd(bus.messages[0]) if isinstance(odd, type) else odd)
+
+    assert [] == heard
+    assert "opens with none of the secrets" in caplog.text
+
+
 def test_a_message_of_another_deployment_is_dropped(bus, heard, clock):
     """It was sealed under other secrets."""
     other = MemoryRevocationBus(secrets=[OTHER])
@@ -476,7 +491,12 @@ def test_a_cache_that_is_down_is_a_miss(answers, cache, counted, caplog):
 
 
 @pytest.mark.parametrize(
-    "found", [[None], [None] * 3, 5, None, ["text", None], [b"x" * 100, None]], ids=repr
+    "found",
+    [
+        *([None], [None] * 3, 5, None, ["text", None], [b"x" * 100, None]),
+        *([5, None], [[1], None], [bytearray(100), None], [memoryview(b"x" * 100), None]),
+    ],
+    ids=repr,
 )
 def test_a_cache_of_your_own_may_return_anything(answers, counted, found, caplog):
     """It is a miss, and counted."""
@@ -520,6 +540,29 @@ def test_a_cache_of_your_own_may_raise_anything(answers, counted, caplog):
     assert ["failed"] == counted
     assert "KeyError" in caplog.text
     assert "PASSWORD" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"a"}, MappingProxyType({}), float("nan"), "\ud800", b"bytes", NESTED],
+    ids=["set", "mapping", "nan", "surrogate", "bytes", "nested"],
+)
+def test_what_is_no_json_is_not_shared(answers, cache, counted, caplog, odd):
+    """A client of your own may say anything; the cache is used on for what others say."""
+    reader = answers()
+    reader.put(DIGEST, {"odd": odd}, asked_at=NOW, ttl=60)
+
+    assert ({}, ["failed"]) == (cache.values, counted)
+    assert "an answer is not shared, for it is not JSON" in caplog.text
+    put(reader)
+    assert reader.get(DIGEST) is not None
+
+
+def test_any_mapping_is_shared(answers):
+    """As a client of your own may return it."""
+    answers().put(DIGEST, MappingProxyType(CLAIMS), asked_at=NOW, ttl=60)
+
+    assert CLAIMS == answers().get(DIGEST).claims
 
 
 def test_a_revocation_is_tried_although_it_failed_a_moment_ago(cache, clock, counted):
@@ -637,18 +680,18 @@ def test_one_call_tries_and_the_others_go_on(cautious, flaky):
 
     def slow():
         begun.set()
-        go_on.wait(20)
+        go_on.wait(90)
         return "well"
 
     with ThreadPoolExecutor(1) as threads:
         trial = threads.submit(cautious.call, slow)
-        assert begun.wait(20)
+        assert begun.wait(90)
         flaky.down = False
         calls = flaky.calls
         assert [None] * 8 == [cautious.call(flaky) for _ in range(8)]
         assert calls == flaky.calls
         go_on.set()
-        assert "well" == trial.result(20)
+        assert "well" == trial.result(90)
     assert "well" == cautious.call(flaky)
 
 
@@ -673,7 +716,7 @@ def test_many_that_fail_together_are_one_failure(cautious, flaky, counted):
     barrier = threading.Barrier(8)
 
     def fails():
-        barrier.wait(20)
+        barrier.wait(90)
         raise AuthServiceUnavailable("down")
 
     with ThreadPoolExecutor(8) as threads:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tokenward._http.answer import (
     JSON,
+    epoch_of,
     is_odd_json,
     json_object,
     max_age_of,
@@ -15,6 +16,7 @@ from tokenward._http.answer import (
     retry_after_of,
     retry_in,
 )
+from tokenward._http.options import count, seconds
 from tokenward._http.transport import RequestsTransport, apart
 from tokenward._http.urls import check_named_url, check_url, is_loopback
 
@@ -24,6 +26,8 @@ __all__ = [
     "apart",
     "check_named_url",
     "check_url",
+    "count",
+    "epoch_of",
     "is_loopback",
     "is_odd_json",
     "json_object",
@@ -32,4 +36,5 @@ __all__ = [
     "report_unreadable",
     "retry_after_of",
     "retry_in",
+    "seconds",
 ]

@@ -8,6 +8,7 @@ import re
 import time
 import zlib
 from collections.abc import Collection
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenward import _json
@@ -173,8 +174,20 @@ def retry_after_of(response: Response, *, clock: Clock = time.time) -> float | N
     value = response.headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
         return float(value)
+    at = epoch_of(value)
+    return None if at is None else max(0.0, at - clock())
+
+
+def epoch_of(date: str) -> float | None:
+    """Return the seconds since the epoch of a date in a header (RFC 9110, section 5.6.7).
+
+    Returns:
+        ``None`` for a malformed one.
+    """
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - clock())
+        read = email.utils.parsedate_to_datetime(date)
+        # One that names no zone, as asctime writes it, is UTC like the others.
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 

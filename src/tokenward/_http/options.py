@@ -38,8 +38,12 @@ def checked_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
         ConfigurationError: One of them is not an ``http://`` URL with a host.
     """
     for key, proxy in proxies.items():
-        parts = urlsplit(str(proxy))
-        if parts.scheme != "http" or not parts.hostname:
+        try:
+            parts = urlsplit(str(proxy))
+            sound = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
             raise ConfigurationError(
                 f"The proxy for {key!r} must be an http:// URL with a host, such as"
                 " http://proxy.example.com:3128."

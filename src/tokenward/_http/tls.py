@@ -36,7 +36,7 @@ class TLSContexts:
         if isinstance(verify, str):
             try:
                 self.get(None)
-            except (OSError, ssl.SSLError) as error:
+            except (OSError, ValueError) as error:
                 raise ConfigurationError(
                     f"verify_tls names {verify!r}, which holds no CA certificates that can be read"
                     f" ({error}); give the path of a PEM file or of a directory made by"

@@ -15,7 +15,8 @@ from tokenward._log import shown
 from tokenward.errors import ConfigurationError
 
 _VISIBLE = re.compile(r"[!-~]+")
-_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+# RFC 1035, section 2.3.4, bounds a label and the whole.
+_HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 # A last label like these makes a resolver read the whole name as an IPv4 address (inet_aton).
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _MAX_HOST = 253

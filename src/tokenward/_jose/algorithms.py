@@ -51,6 +51,8 @@ def check_algorithms(algorithms: Collection[str]) -> frozenset[str]:
     """
     if isinstance(algorithms, str):
         raise ConfigurationError(f"algorithms is a list of names; write [{algorithms!r}].")
+    if not isinstance(algorithms, Collection):
+        raise ConfigurationError("algorithms is a list of names, such as ['ES256'].")
     names = frozenset(algorithms)
     if not names:
         raise ConfigurationError("algorithms must name at least one algorithm, such as 'ES256'.")

@@ -7,6 +7,6 @@ section 4; RFC 8725, sections 3.8 to 3.12).
 
 from tokenward.claims.kinds import refuse_other_kinds
 from tokenward.claims.policy import ClaimsPolicy
-from tokenward.claims.reading import CLIENT_CLAIMS, scopes_of
+from tokenward.claims.reading import CLIENT_CLAIMS, scopes_in, scopes_of
 
-__all__ = ["CLIENT_CLAIMS", "ClaimsPolicy", "refuse_other_kinds", "scopes_of"]
+__all__ = ["CLIENT_CLAIMS", "ClaimsPolicy", "refuse_other_kinds", "scopes_in", "scopes_of"]

@@ -17,10 +17,15 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
     if value is None:
         value = claims.get("scp")
     if isinstance(value, str):
-        return frozenset(value.split())
+        return frozenset(scopes_in(value))
     if isinstance(value, list | tuple):
         return frozenset(s for s in value if isinstance(s, str) and s)
     return frozenset()
+
+
+def scopes_in(scope: str) -> list[str]:
+    """Return the scopes of a scope string: SP alone separates them (RFC 6749, section 3.3)."""
+    return [name for name in scope.split(" ") if name]
 
 
 def subject_of(

@@ -224,11 +224,18 @@ def _form(*, scope: str | None, audience: str | None, resource: str | None) -> d
     if audience is not None:
         form["audience"] = checked(audience, "audience")
     if resource is not None:
-        parts = urlsplit(checked(resource, "resource"))
-        if not parts.scheme or "#" in resource or not (parts.netloc or parts.path):
+        if not _is_absolute_uri(checked(resource, "resource")):
             raise ConfigurationError(
                 "resource is one absolute URI without a fragment (RFC 8707, section 2), not"
                 f" {shown(resource)}."
             )
         form["resource"] = resource
     return form
+
+
+def _is_absolute_uri(resource: str) -> bool:
+    try:
+        parts = urlsplit(resource)
+    except ValueError:
+        return False
+    return bool(parts.scheme and (parts.netloc or parts.path)) and "#" not in resource

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from urllib.parse import quote_plus
 
 from tokenward._log import OncePerMinute
-from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 
 if TYPE_CHECKING:
     from tokenward.protocols import ClientAuth, Request
@@ -207,8 +207,8 @@ def authenticated(request: Request, client_auth: ClientAuth) -> Request:
     """Return ``request`` with the credentials of any `ClientAuth` added, yours included.
 
     Raises:
-        AuthServiceUnavailable: They cannot be had (``client_auth``). An `AuthError` of its own
-            leaves as it is, nothing else does.
+        AuthServiceUnavailable: They cannot be had (``client_auth``). One of its own leaves as it
+            is; any other error, a refusal of a token of ours included, is not the caller's.
     """
     try:
         made = client_auth.apply(request)
@@ -216,7 +216,7 @@ def authenticated(request: Request, client_auth: ClientAuth) -> Request:
             # A server takes an assertion once (RFC 7523, section 3), whoever made it.
             made = replace(made, again=partial(authenticated, request, client_auth))
         return made  # noqa: TRY300 - what is made may be no request at all
-    except AuthError:
+    except AuthServiceUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - a way to authenticate of your own
         hint = f"client_auth failed with {type(error).__name__}"

@@ -141,7 +141,8 @@ def _check_audience(claims: Mapping[str, Any]) -> None:
 
 def _check_life(claims: Mapping[str, Any], now: float) -> None:
     # By its own clock where it says when it was made; how far ahead that may be was looked at.
-    if claims["exp"] - claims.get("iat", now) > MAX_LIFETIME:
+    iat = claims.get("iat")
+    if claims["exp"] - (now if iat is None else iat) > MAX_LIFETIME:
         raise _refused(f"the assertion is good for more than {MAX_LIFETIME} s")
 
 

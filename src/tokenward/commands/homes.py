@@ -153,8 +153,9 @@ def written_secrets(settings: Settings, home: Home) -> Iterator[tuple[str, Any]]
 
 def _written_secrets(parsed: Any, raw: Any, path: str) -> Iterator[tuple[str, Any]]:
     if hasattr(parsed, "get_secret_value"):
-        # A URL without a password may stand anywhere.
-        if not isinstance(raw, str) or getattr(parsed, "hides_something", True):
+        # A URL without a password may stand anywhere. Where a `SecretStr` came from is not known.
+        is_written_out = isinstance(raw, str) and getattr(parsed, "hides_something", True)
+        if is_written_out or isinstance(raw, Mapping):
             yield path, raw
     elif isinstance(raw, Mapping) and not isinstance(parsed, Mapping):
         for name, value in raw.items():

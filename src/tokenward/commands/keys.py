@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from tokenward.commands.setup import lasting_section, service_section
 from tokenward.commands.store import opened
 from tokenward.config.build import open_keys, sealer_of
-from tokenward.config.build.store import longest_lifetime
 from tokenward.keys import KeyRing
 from tokenward.keys.files import keys_in_files
 
@@ -98,7 +97,7 @@ def _ring(settings: Settings, *, salvage: bool) -> Iterator[KeyRing]:
                 repositories.keys,
                 sealer=sealer_of(section),
                 algorithm=section.keys.algorithm,
-                longest_lifetime=longest_lifetime(section),
+                longest_lifetime=section.longest_lifetime,
             )
         else:
             yield open_keys(section, repositories)

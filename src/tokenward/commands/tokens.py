@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from tokenward._log import shown
@@ -11,14 +12,20 @@ from tokenward.config import Shared
 from tokenward.config.build.asked import introspection_verifier
 from tokenward.config.settings import IntrospectionEntry
 from tokenward.errors import ConfigurationError, UserNotFound
+from tokenward.keys.rotation import TRAIL_SECONDS
 from tokenward.principal import thaw
 
 if TYPE_CHECKING:
     from tokenward.config import Settings
 
+_logger = logging.getLogger("tokenward.keys")
+
 
 def issue(settings: Settings, username: str, *, lifetime: int | None = None) -> str:
     """Return an access token for a user, by an operator's word.
+
+    A token that is good for longer than any of the service's own ends when the key that signed it
+    is not published any more. That is logged.
 
     Args:
         settings: The configuration, with a ``service`` section.
@@ -32,10 +39,21 @@ def issue(settings: Settings, username: str, *, lifetime: int | None = None) -> 
     """
     section = lasting_section(settings)
     if lifetime is not None:
-        # No session belongs to such a token, and none need be longer than it.
-        lifetimes = {"access_token_lifetime": lifetime, "refresh_token_lifetime": 0}
-        section = section.model_copy(update=lifetimes)
-        settings = settings.model_copy(update={"service": section})
+        if lifetime > section.longest_lifetime:
+            _logger.warning(
+                "Rotating the keys may end this token early: its lifetime is %d seconds, and a key "
+                "that is replaced is published for %d more.",
+                lifetime,
+                section.longest_lifetime + TRAIL_SECONDS,
+            )
+        # No session belongs to such a token, and none need be longer than it. Nor is it what the
+        # service's rotations go by.
+        once = {
+            "access_token_lifetime": lifetime,
+            "refresh_token_lifetime": 0,
+            "keys": section.keys.model_copy(update={"rotate_every": 0}),
+        }
+        settings = settings.model_copy(update={"service": section.model_copy(update=once)})
     with serving(settings) as service:
         user = service.users.get_by_username(username)
         if user is None:

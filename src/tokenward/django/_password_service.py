@@ -10,12 +10,13 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from django.conf import settings as project
 from django.views.decorators.debug import sensitive_variables
 
 from tokenward._log import OncePerMinute
+from tokenward.authenticator import EnvironHeaders
 from tokenward.cache import Entry, LookupCache
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.errors import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tokenward._seal import Sealer
     from tokenward.config.settings import LoginSection
     from tokenward.django._state import Parts
-    from tokenward.schemas import LoginRequest, PublicUser
+    from tokenward.schemas import LoginRequest, LoginResponse, PublicUser
     from tokenward.service import AuthService
     from tokenward.service_client import AuthServiceClient
 
@@ -57,9 +58,13 @@ class Login(Protocol):
     issuer: str
 
     def sign_in(
-        self, credentials: LoginRequest, /, *, peer: str | None
+        self, credentials: LoginRequest, /, *, environ: Mapping[str, Any]
     ) -> tuple[PublicUser, Evidence]:
         """Return whose password this is, and what to keep of it.
+
+        Args:
+            credentials: Username and password.
+            environ: ``META`` of the request that brought them; empty: there was none.
 
         Raises:
             InvalidCredentials: Nobody's.
@@ -119,14 +124,18 @@ class LocalLogin:
         self.issuer = service.issuer
 
     def sign_in(
-        self, credentials: LoginRequest, /, *, peer: str | None
+        self, credentials: LoginRequest, /, *, environ: Mapping[str, Any]
     ) -> tuple[PublicUser, Evidence]:
         """See `Login.sign_in`."""
-        # With a service in this process they are there.
+        # Only a project that has a service in this process loads what one needs.
+        from tokenward.endpoints.addresses import client_address  # noqa: PLC0415
         from tokenward.tokens import get_jwt_payload  # noqa: PLC0415
 
         service = self._service
-        granted = _asked(lambda: service.login_user(credentials, peer=peer))
+        proxies, address = service.trusted_proxies, environ.get("REMOTE_ADDR")
+        peer = client_address(address, EnvironHeaders(environ), proxies)
+        # Django's own session is what goes on: nobody would hold a refresh token.
+        granted = _asked(lambda: service.login_user(credentials, peer=peer, session=False))
         # As of the moment of the login: a version read afterwards could be that of a new password.
         payload = get_jwt_payload(
             granted.access_token,
@@ -135,8 +144,11 @@ class LocalLogin:
             audience=service.audience,
             clock=service.clock,
         )
-        user = granted.user or service.get_logged_in_user(granted.access_token)
-        return user, {"issuer": self.issuer, "user": payload.sub, "version": payload.ver}
+        return _user_of(granted), {
+            "issuer": self.issuer,
+            "user": payload.sub,
+            "version": payload.ver,
+        }
 
     def check(self, evidence: Evidence, /) -> PublicUser:
         """See `Login.check`."""
@@ -185,14 +197,13 @@ class RemoteLogin:
         return cls(client, Sealer(_secrets(), _SEAL_PURPOSE))
 
     def sign_in(
-        self, credentials: LoginRequest, /, *, peer: str | None
+        self, credentials: LoginRequest, /, *, environ: Mapping[str, Any]
     ) -> tuple[PublicUser, Evidence]:
         """See `Login.sign_in`."""
-        del peer
+        del environ
         granted = self._client.login_user(credentials)
-        user = granted.user or self._client.get_logged_in_user(granted.access_token)
         sealed = self._sealer.seal(granted.access_token.encode()).decode()
-        return user, {"issuer": self.issuer, "token": sealed}
+        return _user_of(granted), {"issuer": self.issuer, "token": sealed}
 
     @sensitive_variables("token")
     def check(self, evidence: Evidence, /) -> PublicUser:
@@ -219,6 +230,11 @@ class RemoteLogin:
         except ConfigurationError:
             # Another SECRET_KEY, and this one is no longer among the fallbacks.
             raise InvalidToken("what the session holds opens with no SECRET_KEY") from None
+
+
+def _user_of(granted: LoginResponse) -> PublicUser:
+    # A login's answer names its user: what does not is refused by the service's client.
+    return cast("PublicUser", granted.user)
 
 
 def _secrets() -> list[str]:

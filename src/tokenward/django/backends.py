@@ -147,10 +147,10 @@ class PasswordBackend(BaseBackend):
         # Only a project whose people sign in loads the models of that.
         from tokenward.schemas import LoginRequest, read_members  # noqa: PLC0415
 
-        peer = None if request is None else request.META.get("REMOTE_ADDR")
+        environ = {} if request is None else request.META
         try:
             credentials = read_members(LoginRequest, {"username": username, "password": password})
-            user, evidence = login.sign_in(credentials, peer=peer)
+            user, evidence = login.sign_in(credentials, environ=environ)
             row = session_user_for(principal_of(user, login.issuer))
         except TooManyAttempts as error:
             refusal: AuthError = SignInThrottled(error.retry_after, error.hint)

@@ -9,6 +9,7 @@ import click
 from flask import current_app
 from flask.cli import FlaskGroup, with_appcontext
 
+from tokenward._log import shown
 from tokenward.authenticator import in_force
 from tokenward.commands.homes import MappingHome
 from tokenward.errors import ConfigurationError
@@ -79,7 +80,22 @@ def _check(arguments: Namespace, terminal: Terminal, home: Home) -> int:
             " takes 'live', one of type introspection asks by itself"
         )
         terminal.say(f"FAIL view {endpoint}: {advice}")
-    return REFUSED if unanswered else status
+    missing = _missing_page(current_app)
+    if missing is not None:
+        terminal.say(
+            f"FAIL pages.login_view: {shown(missing)} is no endpoint of the application, so that"
+            " browsers that have to sign in get a 401 instead of the way there; write the name of"
+            " the sign-in page's endpoint"
+        )
+    return REFUSED if unanswered or missing is not None else status
+
+
+def _missing_page(app: Flask) -> str | None:
+    """Return the ``login_view`` if no view has that name."""
+    state = app.extensions.get(EXTENSION)
+    sign_in = state.sign_in if isinstance(state, AppState) else None
+    view = None if sign_in is None else sign_in.login_view
+    return None if view in app.view_functions else view
 
 
 def _asking_nobody(app: Flask) -> Iterator[str]:

@@ -12,11 +12,12 @@ from weakref import WeakSet
 
 from blinker import Namespace
 from flask import Flask, Response, after_this_request
+from werkzeug.routing import BuildError
 
 from tokenward.authenticator import EnvironHeaders, Requirement, in_force, is_preflight
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
 from tokenward.flask._state import EXTENSION, Seen, app_state, kept, this_app, this_request
-from tokenward.pages import wants_to_sign_in
+from tokenward.pages import report_missing_page, wants_to_sign_in
 from tokenward.principal import ANONYMOUS
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def answer(error: AuthError) -> Response:
     """Turn an error into a response; for a browser that has to sign in, the way there."""
     state, now = app_state(), this_request()
     sign_in = state.sign_in
-    response: Response
+    page = None
     if (
         sign_in is not None
         and sign_in.login_view is not None
@@ -81,7 +82,9 @@ def answer(error: AuthError) -> Response:
         and sign_in.login_view != now.endpoint
         and wants_to_sign_in(error, now.environ["REQUEST_METHOD"], now.headers)
     ):
-        page = this_app().url_for(sign_in.login_view, next=_where(now))
+        page = _page(sign_in.login_view, now)
+    response: Response
+    if page is not None:
         headers = [("Location", page), ("Cache-Control", "no-store")]
         response = this_app().response_class(b"", 302, headers)
     else:
@@ -90,6 +93,14 @@ def answer(error: AuthError) -> Response:
     if sign_in is not None and sign_in.is_refused(error, now.headers):
         response.set_cookie(sign_in.name, max_age=0, **sign_in.attributes)
     return response
+
+
+def _page(login_view: str, now: Request) -> str | None:
+    try:
+        return this_app().url_for(login_view, next=_where(now))
+    except BuildError:
+        report_missing_page(login_view)
+        return None
 
 
 def _where(now: Request) -> str:

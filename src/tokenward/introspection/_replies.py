@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 CLIENT_REFUSED_BACK_OFF = 5.0
 """Seconds without a call after the server refused *our* credentials."""
 
+# What a code of RFC 6749, section 5.2, or of an extension looks like. Some servers say in its place
+# what they make of the token, and repeat it.
+_is_code = re.compile(r"[a-z_]{1,40}").fullmatch
+
 _logger = logging.getLogger("tokenward.introspection")
 _seldom = OncePerMinute(_logger)
 
@@ -46,7 +51,10 @@ def shown_url(url: str) -> str:
 def refusal(response: Response, url: str) -> AuthError:
     """Return what an answer of another status than 200 means (RFC 7662, section 2.3)."""
     endpoint, status = shown_url(url), response.status
-    if status in (401, 403):
+    code = _oauth_error(response)
+    hint = f"{endpoint} answered {status} {code}".rstrip()
+    # A 400 may say so too (RFC 6749, section 5.2); it counts for this call only, as any other.
+    if status in (401, 403) or (status == 400 and code == "invalid_client"):
         _seldom.log(
             logging.ERROR,
             (endpoint, "client_refused"),
@@ -54,11 +62,10 @@ def refusal(response: Response, url: str) -> AuthError:
             endpoint,
             status,
         )
-        return client_refused(f"{endpoint} answered {status}")
-    if status == 400 and _oauth_error(response) == "unsupported_token_type":
+        return client_refused(hint)
+    if status == 400 and code == "unsupported_token_type":
         hint = f"{endpoint} does not introspect tokens of this type (unsupported_token_type)"
         return InvalidToken(hint, reason="unsupported_token_type")
-    hint = f"{endpoint} answered {status}"
     if 300 <= status < 400:
         hint += " (redirects are not followed: configure the final URL)"
     return AuthServiceUnavailable(
@@ -147,8 +154,9 @@ def _is_odd(response: Response) -> bool:
     return media_type(response) == JSON and is_odd_json(response.body)
 
 
-def _oauth_error(response: Response) -> object:
+def _oauth_error(response: Response) -> str:
     try:
-        return _json.loads(response.body).get("error")
+        code = _json.loads(response.body).get("error")
     except _json.JSONError:
-        return None
+        return ""
+    return code if isinstance(code, str) and _is_code(code) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 from urllib.parse import urlsplit
 
-from tokenward._http import JSON, RequestsTransport, check_url
+from tokenward._http import JSON, RequestsTransport, check_url, seconds
 from tokenward.bearer import check_token
 from tokenward.client_auth import authenticated, check_endpoint
 from tokenward.errors import AuthError, AuthServiceUnavailable, ConfigurationError
@@ -95,9 +94,7 @@ class IntrospectionClient:
             check_endpoint(client_auth, introspection_endpoint)
         elif issuer is None:
             raise ConfigurationError("Name the introspection_endpoint, or the issuer that has it.")
-        if not 0 < timeout < math.inf:
-            raise ConfigurationError("timeout is a number of seconds, more than 0.")
-        self.timeout = timeout
+        self.timeout = seconds("timeout", timeout)
         self.issuer = issuer
         self._client_auth = client_auth
         self._hint = {} if token_type_hint is None else {"token_type_hint": token_type_hint}
@@ -252,10 +249,9 @@ class IntrospectionClient:
 
     def close(self) -> None:
         """Close idle connections."""
-        for transport in {self._transport, self._documents}:
-            close = getattr(transport, "close", None)
-            if close is not None:
-                close()
+        _close(self._transport)
+        if self._documents is not self._transport:
+            _close(self._documents)
 
     def _send(self, token: str, endpoint: str, deadline: float) -> Response:
         request = Request(
@@ -297,6 +293,12 @@ class IntrospectionClient:
     def __reduce__(self) -> NoReturn:
         msg = "an IntrospectionClient holds secrets and sockets: make one in each process"
         raise TypeError(msg)
+
+
+def _close(transport: Transport) -> None:
+    close = getattr(transport, "close", None)
+    if close is not None:
+        close()
 
 
 def _origin(url: str) -> tuple[str, str]:

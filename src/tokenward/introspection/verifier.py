@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tokenward import _fork
 from tokenward._events import Events, outcome_of
+from tokenward._http import count
 from tokenward._spellings import digest_of, digests_of
 from tokenward.bearer import MAX_TOKEN_BYTES, check_token
 from tokenward.cache import CacheStats, LookupCache
@@ -44,7 +46,7 @@ class IntrospectionVerifier:
         max_entries: Bound of each of the two caches.
         stale_if_error: Seconds beyond ``ttl``, but never beyond ``exp``, for which an acceptance
             is still served while the server fails.
-        max_token_bytes: Longer tokens are refused unread.
+        max_token_bytes: Longer tokens are refused unread; at most 16,384.
         shared_cache: Where processes share answers, sealed; each applies its own policy to them,
             and its own ``ttl``.
         revocation_bus: What carries `invalidate`, and a logout or revocation at a tokenward
@@ -89,9 +91,17 @@ class IntrospectionVerifier:
             ("max_entries", max_entries),
             ("stale_if_error", stale_if_error),
         ):
-            if type(value) not in (int, float) or not value >= 0:
-                msg = f"{name} is a number, 0 or more"
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                msg = f"{name} is a finite number, 0 or more"
                 raise ConfigurationError(msg)
+        if count("max_token_bytes", max_token_bytes) > MAX_TOKEN_BYTES:
+            msg = f"max_token_bytes is at most {MAX_TOKEN_BYTES}: no longer token is sent anywhere"
+            raise ConfigurationError(msg)
+        if not hasattr(client, "introspect"):
+            raise ConfigurationError(
+                "IntrospectionVerifier asks through an IntrospectionClient; give it"
+                " IntrospectionClient(introspection_endpoint, client_auth=...)."
+            )
         self.client = client
         known = client.issuer or client.shown_endpoint
         self.issuer = issuer if isinstance(issuer, str) else known
@@ -186,7 +196,8 @@ class IntrospectionVerifier:
         """Forget ``token``, here, in the shared cache and in the processes on the bus.
 
         The next request asks, and a look-up under way is not stored. Never raises: what cannot be
-        reached keeps its answer for ``ttl`` at most.
+        reached keeps its answer for ``ttl`` at most. A verifier of signatures on the bus, such as
+        `JWKSVerifier`, has nobody to ask: it refuses ``token`` for good.
         """
         for key in digests_of(token):
             # In this order: whoever looks it up in between may still find it in the shared cache.

@@ -48,7 +48,9 @@ class PinnedKeySet:
         _check(key_set, algorithms)
         for key in key_set.keys:
             if key.kty == "oct":
-                check_secret(key.private.decode("latin-1"), what="a secret in jwks")
+                secret: bytes = key.private
+                text = secret.decode("latin-1")
+                check_secret(text, what="a secret in jwks", is_text=secret.isascii())
         for skipped in key_set.skipped:
             _logger.warning("jwks: entry %d is not used: %s", skipped.position, skipped.reason)
         entries = document["keys"]

@@ -78,8 +78,8 @@ class KeyRing:
                 the one before it.
             rotate_every: Seconds after which the next key takes over by itself, whenever the
                 store is read again; 0: by `rotate` only.
-            longest_lifetime: Seconds for which a token may be good. A retired key is published
-                for so long and 420 seconds more.
+            longest_lifetime: Seconds for which a token may be good, see `outlast`. A retired key
+                is published for so long and 420 seconds more.
             clock: Seconds since the epoch.
 
         Raises:
@@ -258,6 +258,22 @@ class KeyRing:
             AuthServiceUnavailable: The store is busy or down.
         """
         return self._watch.rotate(force=force, compromised=compromised)
+
+    def outlast(self, lifetime: int) -> None:
+        """Have a key that retires from now on published for as long as its tokens are good.
+
+        `AuthService` says so for the tokens that it issues. Whoever rotates in another process
+        says it there.
+
+        Args:
+            lifetime: Seconds for which a token may be good. What was said before stays, if it is
+                more.
+
+        Raises:
+            ConfigurationError: ``rotate_every`` is too short for so many keys to be published; or
+                this is no number of whole seconds.
+        """
+        self._watch.outlast(lifetime)
 
     def prune(self) -> int:
         """Take retired keys out of the store whose last token has expired.

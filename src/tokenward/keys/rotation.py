@@ -70,11 +70,12 @@ class Terms:
             raise ConfigurationError("rotate_every is a number of whole seconds; 0: by command.")
         # A set of more keys than this is not read to its end.
         retired = _jose.MAX_KEYS - 2
-        shortest = max(LEAD_SECONDS, math.ceil((self.longest_lifetime + TRAIL_SECONDS) / retired))
+        shortest = max(LEAD_SECONDS, -(-(self.longest_lifetime + TRAIL_SECONDS) // retired))
         if 0 < self.rotate_every < shortest:
             raise ConfigurationError(
-                f"rotate_every must be at least {shortest} seconds, so that resource servers know "
-                "a key before its first use; or 0: by command."
+                f"rotate_every must be at least {shortest} seconds while a token may be good for "
+                f"{self.longest_lifetime}, so that resource servers know a key before its first "
+                "use, and read all that are published; or 0: by command."
             )
 
     def make(self, before: str, state: Literal["next", "current"], now: float) -> StoredKey:

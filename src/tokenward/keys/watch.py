@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tokenward import _fork
@@ -118,6 +119,13 @@ class Watch:
         self._learn_of(stored)
         current = current_of(stored)
         return "" if current is None else current.kid
+
+    def outlast(self, lifetime: int) -> None:
+        """See `KeyRing.outlast`."""
+        with self._lock:
+            terms = replace(self._terms, longest_lifetime=lifetime)
+            if lifetime > self._terms.longest_lifetime:
+                self._terms = terms
 
     def prune(self) -> int:
         """See `KeyRing.prune`."""

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 TLS_METHODS: Final = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
 """The ways to authenticate by a client certificate (RFC 8705, section 2)."""
 
-_TOKEN_ENDPOINT: Final = "token_endpoint"  # noqa: S105 - the name of an endpoint
 # What an endpoint takes when the document does not say (RFC 8414, section 2). Of introspection
-# the RFC says that it has to be known in another way: the configuration's word stands.
+# the RFC says that it has to be known in another way: the configuration's word stands, whatever
+# the token endpoint takes.
 _DEFAULT_METHODS: Final = {
-    _TOKEN_ENDPOINT: ["client_secret_basic"],
+    "token_endpoint": ["client_secret_basic"],
     "revocation_endpoint": ["client_secret_basic"],
 }
 
@@ -107,7 +107,7 @@ class Metadata:
             raise AuthServiceUnavailable(hint, reason="algorithm_unsupported")
 
     def _check_methods(self, name: str, client_auth: ClientAuth, methods: Collection[str]) -> None:
-        offered = self._offered(name, "_auth_methods_supported")
+        offered = self._listed(f"{name}_auth_methods_supported")
         if offered is None:
             offered = _DEFAULT_METHODS.get(name)
         what = type(client_auth).__name__
@@ -120,18 +120,13 @@ class Metadata:
         algorithm = getattr(client_auth, "algorithm", None)
         if "private_key_jwt" not in methods or not isinstance(algorithm, str):
             return
-        signed = self._offered(name, "_auth_signing_alg_values_supported")
+        signed = self._listed(f"{name}_auth_signing_alg_values_supported")
         if signed is not None and algorithm not in signed:
             hint = (
                 f"the {name} of {self.issuer} takes client assertions signed with"
                 f" {_names(signed)}, and {what} signs with {shown(algorithm)}"
             )
             raise AuthServiceUnavailable(hint, reason="client_auth_unsupported")
-
-    def _offered(self, name: str, suffix: str) -> list[str] | None:
-        own = self._listed(name + suffix)
-        # Most servers describe the token endpoint alone, and treat the others like it.
-        return self._listed(_TOKEN_ENDPOINT + suffix) if own is None else own
 
     def _listed(self, member: str) -> list[str] | None:
         # Read to warn early; whatever is no list says nothing, and the server has the last word.

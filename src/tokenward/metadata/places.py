@@ -65,8 +65,9 @@ def first_document(
 ) -> tuple[str, Document]:
     """Return the first of several documents that is there, and its URL.
 
-    A place that says that it has none is passed over. One that fails, redirects or has something
-    broken is not: another document might say something else.
+    A place that says that it has none is passed over, and so is one that redirects, as sites send
+    whoever they do not know to sign in. One that fails or has something broken is not: another
+    document might say something else.
 
     Raises:
         AuthServiceUnavailable: None is there (``no_metadata``); or see `fetch_json`.
@@ -75,7 +76,7 @@ def first_document(
     for url in places:
         request = Request("GET", url, headers={"Accept": JSON})
         response = transport.send(request, deadline=deadline)
-        absent = _absence(response)
+        absent = _absence(response, is_only=len(places) == 1)
         if absent is None:
             return url, _read(transport, url, response, (JSON,))
         missing.append(f"{_shown(url)} answered {absent}")
@@ -101,10 +102,13 @@ def fetch_json(
     return _read(transport, url, transport.send(request, deadline=deadline), types)
 
 
-def _absence(response: Response) -> str | None:
+def _absence(response: Response, *, is_only: bool) -> str | None:
     status = response.status
     if 400 <= status < 500 and status not in _LATER:
         return str(status)
+    # Of the one URL that was configured, the final one can be configured instead.
+    if 300 <= status < 400 and not is_only:
+        return f"{status} (redirects are not followed)"
     # A site whose every unknown path is its start page.
     if status == 200 and media_type(response) != JSON:
         return f"with {shown(media_type(response)) or 'no content type'}"

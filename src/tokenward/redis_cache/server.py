@@ -166,7 +166,8 @@ class Server:
         A server repeats what it did not understand, and that may be the password.
         """
         if isinstance(error, AuthServiceUnavailable):
-            return self._failure(error.hint)
+            # One of ours names the server already; one of the resolver's does not.
+            return error if error.reason == "shared_cache" else self._failure(error.hint)
         name = type(error).__name__
         if name in ("ConnectionError", "TimeoutError"):
             return self._failure(shown(str(error)))

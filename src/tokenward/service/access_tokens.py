@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenward._spellings import digests_of
 from tokenward.bearer import is_scope_token
+from tokenward.claims import scopes_in
 from tokenward.errors import ConfigurationError, InvalidToken, TokenExpired
 from tokenward.service.arguments import claims_said
 from tokenward.tokens import LocalVerifier, create_access_token
@@ -257,7 +258,7 @@ class AccessTokens:
         scope = more.pop("scope", None)
         if not isinstance(scope, str | None):
             raise ConfigurationError("The claims hook returned a scope that is no string.")
-        scopes = tuple(dict.fromkeys((scope or "").split()))
+        scopes = tuple(dict.fromkeys(scopes_in(scope or "")))
         if not all(map(is_scope_token, scopes)):
             raise ConfigurationError("The claims hook returned a scope that RFC 6749 has not.")
         return more, scopes

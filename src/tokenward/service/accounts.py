@@ -142,7 +142,8 @@ class Accounts(Base):
                 or the token is not valid any more (reason ``one_time_token``): the account was
                 changed since it was made, up to the moment at which the password is stored.
             TooManyAttempts: The throttle does not look at this one.
-            AuthServiceUnavailable: A store or the hashing is busy or down; the token stays good.
+            AuthServiceUnavailable: A store or the hashing is busy or down; the token stays good,
+                unless its store went down while it was being used: then another is asked for.
         """
         self._policy.check(new_password, field="new_password")
         attempt = self._attempts.begin("one_time", None, peer)
@@ -169,7 +170,8 @@ class Accounts(Base):
             InvalidRequest: The token is not valid any more (reason ``one_time_token``): the address
                 has changed, for instance.
             TooManyAttempts: The throttle does not look at this one.
-            AuthServiceUnavailable: The store is busy or down; the token stays good.
+            AuthServiceUnavailable: The store is busy or down; the token stays good, unless its
+                store went down while it was being used: then another is sent.
         """
         attempt = self._attempts.begin("one_time", None, peer)
 

@@ -47,7 +47,8 @@ class AuthService(Logins, Operators, ClientTokens):
 
     Args:
         users: Where users are kept. Its ``issue`` is set to this service's `issue`.
-        keys: What signs, and what is published.
+        keys: What signs, and what is published; told how long our tokens are good, see
+            `KeyRing.outlast`.
         tokens: Where sessions, revocations and one-time tokens are kept.
         issuer: Our URL, as tokens and metadata name it: https, or http on a literal loopback
             address; no query, no fragment (RFC 8414, section 2).
@@ -149,6 +150,7 @@ class AuthService(Logins, Operators, ClientTokens):
             revocations=self._revocations(shared_cache, revocation_bus),
             clock=clock,
         )
+        keys.outlast(max(map(self._access.lifetime_for, (None, *self.clients))))
         refreshing = [None, *(client for client in self.clients if REFRESH in client.grants)]
         self._families = Families(
             tokens,

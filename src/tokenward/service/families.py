@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tokenward._audit import audit
 from tokenward._secrets import digest_of_random_token, random_token
+from tokenward.claims import scopes_in
 from tokenward.errors import ConfigurationError, InvalidGrant, InvalidScope, UnauthorizedClient
 from tokenward.repositories import Family, Rotation
 from tokenward.schemas import LoginResponse
@@ -81,12 +82,14 @@ class Families:
         """Tell whether a login that ``client`` passes on starts a family."""
         return self._lifetime > 0 and (client is None or GRANT in client.grants)
 
-    def log_in(self, access: AccessTokens, user: User, client: Client | None) -> LoginResponse:
+    def log_in(
+        self, access: AccessTokens, user: User, client: Client | None, *, session: bool
+    ) -> LoginResponse:
         """Return the first tokens of a new family, or an access token alone.
 
         Beyond `MAX_SESSIONS` it ends the user's oldest family that is not at work.
         """
-        if not self.grants_to(client):
+        if not session or not self.grants_to(client):
             return _answer(access.issue_to_user(user, client=client), user, None)
         now = math.floor(self._clock())
         sid, ends = secrets.token_urlsafe(_ID_BYTES), self._end(now, now)
@@ -204,7 +207,7 @@ def _narrowed(granted: tuple[str, ...], asked: Iterable[str] | None) -> Collecti
 
 def wanted_scopes(asked: Iterable[str] | None) -> set[str]:
     """Return what is asked for; nothing: whatever there is."""
-    return set(asked.split() if isinstance(asked, str) else asked or ())
+    return set(scopes_in(asked) if isinstance(asked, str) else asked or ())
 
 
 def _answer(issued: Issued, user: User, refresh_token: str | None) -> LoginResponse:

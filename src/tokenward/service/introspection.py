@@ -37,7 +37,6 @@ def answer_for(principal: Principal) -> IntrospectResponse:
     store: a token that carries something odd beside is still described correctly.
     """
     claims = principal.claims
-    sid = claims.get("sid")
     return IntrospectResponse(
         active=True,
         user=principal.user,
@@ -52,7 +51,7 @@ def answer_for(principal: Principal) -> IntrospectResponse:
         iss=principal.issuer,
         jti=claims["jti"],
         roles=sorted(principal.roles),
-        sid=sid if isinstance(sid, str) else None,
+        sid=claims.get("sid"),
         email=principal.email,
         email_verified=principal.email_verified,
     )

@@ -29,7 +29,12 @@ class Logins(Base):
     """Logins, refreshes, logouts, and the sessions between them."""
 
     def login_user(
-        self, request: LoginRequest, *, client: Client | None = None, peer: str | None = None
+        self,
+        request: LoginRequest,
+        *,
+        client: Client | None = None,
+        peer: str | None = None,
+        session: bool = True,
     ) -> LoginResponse:
         """Check a password and issue tokens.
 
@@ -43,6 +48,7 @@ class Logins(Base):
             client: The client that sent them and authenticated itself; one of the service's, which
                 refuses the tokens of others.
             peer: The address of whoever asks, for the throttle and the audit trail.
+            session: Whether a session may begin; ``False`` for who would keep no refresh token.
 
         Returns:
             The tokens, for how many seconds the first is good (RFC 6749, section 5.1), and whose
@@ -64,7 +70,7 @@ class Logins(Base):
                 audit("login_failed", self.clock(), username=request.username, **known)
                 raise InvalidCredentials
             attempt.succeeded()
-            answer = self._families.log_in(self._access, user, client)
+            answer = self._families.log_in(self._access, user, client, session=session)
             audit("login_ok", self.clock(), subject=user.id, **known)
             return answer
 
@@ -232,12 +238,12 @@ class Logins(Base):
         return family
 
     def _ended(self, principal: Principal) -> tuple[str, str, str | None]:
-        sid = principal.claims.get("sid")
-        if isinstance(sid, str):
+        sid: str | None = principal.claims.get("sid")
+        if sid is not None:
             self.tokens.end_family(sid)
         self._access.revoke(principal)
         jti: str = principal.claims["jti"]
-        return principal.subject, jti, sid if isinstance(sid, str) else None
+        return principal.subject, jti, sid
 
     def _going_on(self, principal: Principal) -> list[Family]:
         # Those of before a change of the password, the roles or the state are over, whether or not

@@ -64,13 +64,14 @@ class OneTimeTokens:
             purpose: What it must be for.
             users: Who there is.
             then: Is given the user. When it raises `AuthServiceUnavailable` or `InvalidRequest`,
-                the token stays good until the end that it was made with. `InvalidToken`: the
-                account has changed or gone meanwhile.
+                the token is put back, good until the end that it was made with. `InvalidToken`:
+                the account has changed or gone meanwhile.
 
         Raises:
             InvalidRequest: It is none, was used up, has expired, is for another purpose, or the
                 account is not any more what the token was made for; or ``then`` says so.
-            AuthServiceUnavailable: A store or the hashing is busy or down.
+            AuthServiceUnavailable: A store or the hashing is busy or down. The token is put back,
+                unless its store went down after it was taken: then it is used up.
         """
         digest = digest_of_random_token(token)
         kept = None if digest is None else self._tokens.take_one_time(digest, purpose)
@@ -85,8 +86,9 @@ class OneTimeTokens:
         except InvalidToken:
             is_good = False
         except (AuthServiceUnavailable, InvalidRequest):
-            # Whoever is told to try again can do so. Should a password have been set after all,
-            # the account has moved on, and the token is refused.
+            # Whoever is told to try again can do so, where the store still takes it: good once
+            # comes before good again. Should a password have been set after all, the account has
+            # moved on, and the token is refused.
             with suppress(Exception):
                 self._tokens.put_one_time(digest, purpose, kept, int(end))
             raise

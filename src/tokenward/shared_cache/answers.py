@@ -91,10 +91,21 @@ class SharedAnswers:
     def put(self, digest: bytes, claims: Mapping[str, Any], *, asked_at: float, ttl: float) -> None:
         """Keep an answer for ``ttl`` seconds, `LONGEST_TTL` at most."""
         ttl = min(ttl, LONGEST_TTL)
-        text = json.dumps(claims, ensure_ascii=False, separators=(",", ":"))
+        try:
+            text = _written(claims)
+        except (TypeError, ValueError, RecursionError) as error:
+            # Of a client of your own. It says nothing about the cache, which is not left alone.
+            self._careful.count()
+            seldom.log(
+                logging.WARNING,
+                (type(error).__name__, "unwritable"),
+                "an answer is not shared, for it is not JSON (%s)",
+                type(error).__name__,
+            )
+            return
         # The end is sealed too: nobody who can write there makes an answer last longer.
         times = _TIMES.pack(asked_at, self._clock() + ttl)
-        sealed = self._places.box.seal(times + text.encode("utf-8"), self._asked + digest)
+        sealed = self._places.box.seal(times + text, self._asked + digest)
         if len(sealed) <= MAX_VALUE_BYTES:
             name = self._name(digest)
             self._careful.call(lambda: self._cache.set(name, sealed, ttl=ttl))
@@ -114,8 +125,9 @@ class SharedAnswers:
             raise ValueError(msg)
         return found
 
-    def _opened(self, sealed: bytes, digest: bytes) -> tuple[dict[str, Any], float, float] | None:
-        if len(sealed) > MAX_VALUE_BYTES:
+    def _opened(self, sealed: object, digest: bytes) -> tuple[dict[str, Any], float, float] | None:
+        # A cache of your own may return anything.
+        if not isinstance(sealed, bytes) or len(sealed) > MAX_VALUE_BYTES:
             return None
         opened = self._places.box.open(sealed, self._asked + digest)
         if opened is None:
@@ -125,6 +137,12 @@ class SharedAnswers:
             return _json.loads(opened[_TIMES.size :]), asked_at, until
         except _json.JSONError:
             return None
+
+
+def _written(claims: Mapping[str, Any]) -> bytes:
+    # A dict, for json takes no other mapping.
+    text = json.dumps(dict(claims), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8")
 
 
 # When it was asked, and until when the answer may be used.

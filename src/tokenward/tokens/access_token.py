@@ -44,7 +44,8 @@ def create_access_token(
         data: The claims: ``sub``, a non-empty string, and what else the token should say.
             ``exp``, ``iat``, ``iss``, ``aud`` and ``jti`` are made here. ``sid`` is the id of a
             session: while it is not one that goes on, `LocalVerifier` refuses the token.
-        expires_delta: How long it is good; 900 seconds by default.
+        expires_delta: How long it is good; 900 seconds by default. A rotation ends it earlier, if
+            that is more than what the ring is told (`KeyRing.outlast`).
         keys: Whose current key signs.
         issuer: ``iss``; ``None``: none.
         audience: ``aud``; ``None``: none.

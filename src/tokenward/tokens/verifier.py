@@ -119,8 +119,8 @@ class LocalVerifier:
         del live
         principal = self._checked(token)
         if self._tokens is not None:
-            jti, sid = principal.claims["jti"], principal.claims.get("sid")
-            if _ask(self._tokens.is_over, jti, sid if isinstance(sid, str) else None):
+            claims = principal.claims
+            if _ask(self._tokens.is_over, claims["jti"], claims.get("sid")):
                 raise TokenRevoked("the token was revoked, or its session has ended")
         if self._users is None or principal.kind != "user":
             return principal
@@ -148,9 +148,11 @@ class LocalVerifier:
         started = self._clock()
         claims = check_signature(token, key_set, self._policy).claims
         self._policy.check_claims(claims, now=started)
-        if not isinstance(claims["jti"], str):
-            hint = "jti is not a string"
-            raise InvalidClaim("jti", "a string", claims["jti"], hint, reason="malformed")
+        for name in ("jti", "sid"):
+            value = claims.get(name)
+            if value is not None and not isinstance(value, str):
+                hint = f"{name} is not a string"
+                raise InvalidClaim(name, "a string", value, hint, reason="malformed")
         principal = self._policy.principal(claims, issuer=self.issuer)
         is_own = principal.subject == claims.get("client_id")
         principal = replace(principal, kind="client" if is_own else "user")

@@ -6,7 +6,7 @@ import pytest
 from oidc_provider import SECRETS
 
 from tokenward import ClientSecretPost
-from tokenward.client_auth import MutualTLS, PrivateKeyJWT
+from tokenward.client_auth import PrivateKeyJWT
 from tokenward.errors import AuthServiceUnavailable
 
 TOKEN = "/token/introspection"
@@ -94,17 +94,16 @@ def test_document_of_another_issuer(server, make_client):
     assert (0, 0) == (server.asked(), server.asked(OPENID))
 
 
-@pytest.mark.parametrize("method", ["client_secret_post", "private_key_jwt", "tls_client_auth"])
-def test_method_that_the_server_does_not_offer(server, make_client, method):
-    """It lists methods for its token endpoint alone, which count for introspection as well."""
+@pytest.mark.parametrize("method", ["client_secret_post", "private_key_jwt"])
+def test_method_that_the_server_does_not_take(server, make_client, method):
+    """It lists methods for its token endpoint alone; of introspection it says so when asked."""
     auth = {
         "client_secret_post": ClientSecretPost("orders-post", SECRETS["orders-post"]),
         "private_key_jwt": PrivateKeyJWT("keyed", server.keys["ES256"]),
-        "tls_client_auth": MutualTLS("certified", *server.certificates["certified"]),
     }[method]
     client = make_client(by_issuer=server.tenant, client_auth=auth)
 
-    assert ("client_auth_unsupported", 0) == (outage(client), server.asked("/tenant" + TOKEN))
+    assert ("client_refused", 1) == (outage(client), server.asked("/tenant" + TOKEN))
 
 
 # --- its life

@@ -149,13 +149,11 @@ def test_a_revoked_token_that_is_let_in_again_is_noticed(soak, machine):
     assert {"200 instead of 401"} == run(soak, machine).wrong.keys()
 
 
-def test_a_request_that_nobody_answers_is_lost_and_the_caller_goes_on(soak, machine):
+def test_a_request_that_nobody_answers_is_lost_and_the_caller_goes_on(soak):
     """By what became of it; nothing is counted as answered."""
-    dead = machine.server_address[1]
     load, callers = soak("load"), soak("callers")
     tally, left = load.Tally(), iter(range(5))
-    machine.shutdown()
-    machine.server_close()
+    dead = import_module("benchmarks.ports").free_port()
     callers.Caller(
         0,
         auth=dead,

@@ -157,6 +157,7 @@ def test_the_deadline_is_the_timeout(make):
         ({"resource": "api.example/v1"}, "resource"),
         ({"resource": "/v1"}, "resource"),
         ({"resource": "https:"}, "resource"),
+        ({"resource": "https://["}, "resource"),
         ({"resource": "https://api.example/#part"}, "resource"),
         ({"resource": "https://api.example/#"}, "resource"),
         ({"early": -1}, "early"),

@@ -17,7 +17,13 @@ from tokenward.client_auth import (
     PrivateKeyJWT,
     authenticated,
 )
-from tokenward.errors import AuthServiceUnavailable, ConfigurationError
+from tokenward.errors import (
+    AuthError,
+    AuthServiceUnavailable,
+    ConfigurationError,
+    InvalidCredentials,
+    TokenExpired,
+)
 from tokenward.protocols import Request
 
 REQUEST = Request(
@@ -168,10 +174,10 @@ def test_each_thread_tells_of_the_token_that_it_sent():
     auth = BearerAuth(source)
     auth.apply(REQUEST)
     with ThreadPoolExecutor(1) as threads:
-        threads.submit(auth.apply, REQUEST).result(5)
+        threads.submit(auth.apply, REQUEST).result(90)
         auth.refused()
         assert ["one"] == source.refused
-        threads.submit(auth.refused).result(5)
+        threads.submit(auth.refused).result(90)
 
     assert ["one", "two"] == source.refused
 
@@ -184,7 +190,7 @@ def test_many_threads_are_refused_at_once():
 
     def ask(_):
         sent = auth.apply(REQUEST).headers["Authorization"]
-        together.wait(20)
+        together.wait(90)
         auth.refused()
         return sent.removeprefix("Bearer ")
 
@@ -303,19 +309,35 @@ def test_the_package_has_the_names_that_it_lists():
     assert not hasattr(client_auth, "Nothing")
 
 
-def test_a_way_of_your_own_may_fail():
-    """Whatever it raises is an outage, and what it said is not repeated."""
+@pytest.mark.parametrize(
+    "raised", [RuntimeError, ConfigurationError, AuthError, TokenExpired, InvalidCredentials]
+)
+def test_a_way_of_your_own_may_fail(raised):
+    """Whatever it raises is an outage, none of the caller's, and what it said is not repeated."""
 
     class Broken:
         def apply(self, request, /):
-            raise RuntimeError("hunter2")
+            raise raised("hunter2")
 
     with pytest.raises(AuthServiceUnavailable) as caught:
         authenticated(REQUEST, Broken())
     assert caught.value.reason == "client_auth"
-    assert "RuntimeError" in caught.value.hint
+    assert raised.__name__ in caught.value.hint
     assert "hunter2" not in caught.value.hint
     assert caught.value.__context__ is None
+
+
+def test_an_outage_of_your_own_is_told_as_it_is():
+    """Only its source knows when to come back."""
+    outage = AuthServiceUnavailable("no tokens", reason="busy", retry_after=7)
+
+    class Down:
+        def apply(self, request, /):
+            raise outage
+
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        authenticated(REQUEST, Down())
+    assert caught.value is outage
 
 
 @pytest.mark.parametrize("auth", ALL, ids=repr)

@@ -515,7 +515,7 @@ def test_it_works_where_requests_is_replaced(source):
         mocked.add_passthru("http://127.0.0.1")
         mocked.get("https://api.example/orders", status=401)
         mocked.get("https://api.example/orders", json={"ok": True})
-        answer = requests.get("https://api.example/orders", auth=source, timeout=5)
+        answer = requests.get("https://api.example/orders", auth=source, timeout=90)
         sent = {call.request.headers["Authorization"] for call in mocked.calls}
 
     assert {"ok": True} == answer.json()

@@ -477,14 +477,14 @@ def test_threads_share_one_fetch(make, site, team):
     access, barrier, found = make(), threading.Barrier(8), []
 
     def come(token):
-        barrier.wait(10)
+        barrier.wait(90)
         found.append(access.verify(token).subject)
 
     threads = [threading.Thread(target=come, args=(team.person(str(n)),)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
     assert sorted(f"uuid-of-{n}" for n in range(8)) == sorted(found)
     assert [ACME + CERTS] == site.asked
 

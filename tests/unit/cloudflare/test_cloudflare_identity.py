@@ -147,13 +147,14 @@ def test_the_token_goes_to_the_domain_of_the_team_as_a_cookie(make, site, team):
     """Nowhere else, and in no other way."""
     site[URL] = ALICE
     token = team.person()
-    make(timeout=7).get_identity(token)
+    before = time.monotonic()
+    make(timeout=90).get_identity(token)
     request = site.sent[-1]
     assert ("GET", URL) == (request.method, request.url)
     assert {"Accept": "application/json", "Cookie": f"CF_Authorization={token}"} == request.headers
     assert (None, None) == (request.form, request.json)
     assert token not in repr(request)
-    assert 6 < site.deadlines[-1] - time.monotonic() <= 7
+    assert before + 90 <= site.deadlines[-1] <= time.monotonic() + 90
 
 
 def test_a_domain_of_the_teams_own_is_asked(make, site, clock):
@@ -260,26 +261,26 @@ def come(access, token, found):
 @pytest.mark.parametrize("outcome", [ALICE, down()], ids=["ok", "outage"])
 def test_threads_share_one_question(make, site, team, outcome):
     """And on failure too."""
-    access, token, found = make(), team.person(), []
+    access, token, found = make(timeout=90), team.person(), []
     access.verify(token)
     begun, release = threading.Event(), threading.Event()
 
     def slowly():
         begun.set()
-        assert release.wait(20)
+        assert release.wait(90)
         return outcome
 
     site[URL] = slowly
     threads = [threading.Thread(target=come, args=(access, token, found)) for _ in range(6)]
     for thread in threads:
         thread.start()
-    assert begun.wait(20)
+    assert begun.wait(90)
     # Each is leading or waiting once it is counted.
     while access._identities.stats().misses < len(threads):
         time.sleep(0.001)
     release.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
     assert 1 == site.asked.count(URL)
     if outcome is ALICE:
         assert ["alice@acme.example"] * 6 == found

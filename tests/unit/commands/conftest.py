@@ -78,7 +78,8 @@ def publishing():
 def at_a_time():
     """Serve documents at their paths, saying that it is another time.
 
-    A document is given the server's URL.
+    The time is a header's value, or a function that returns it for each answer; a document is given
+    the server's URL.
     """
 
     @contextmanager
@@ -94,7 +95,7 @@ def at_a_time():
                     "Content-Type": "application/json",
                     "Connection": "close",
                     "Content-Length": len(body),
-                    "Date": date,
+                    "Date": date() if callable(date) else date,
                     **headers,
                 }
                 lines = [f"{name}: {value}" for name, value in head.items()]

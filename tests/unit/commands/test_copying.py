@@ -232,6 +232,15 @@ def test_what_is_no_store_is_refused(urls, source, target, message):
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("name", ["./from.db", "../{folder}/from.db", "symbolic.db", "hard.db"])
+def test_a_store_by_another_name_is_no_target(tmp_path, there, name):
+    """It would be found equal to itself, and somebody would take it for a copy."""
+    (tmp_path / "symbolic.db").symlink_to(tmp_path / "from.db")
+    (tmp_path / "hard.db").hardlink_to(tmp_path / "from.db")
+    with pytest.raises(ConfigurationError, match="the same store"):
+        copy(there, f"sqlite:///{tmp_path}/{name.format(folder=tmp_path.name)}")
+
+
 # --- written to meanwhile
 
 

@@ -3,11 +3,11 @@
 import email.utils
 import json
 import re
-import socket
 import time
 import tomllib
 
 import pytest
+from benchmarks.ports import free_port
 
 from tokenward import _jose
 from tokenward.config import Settings
@@ -22,8 +22,8 @@ def public(algorithm, **members):
 
 
 def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
+    """Return a port that nobody is given, and so nobody listens on."""
+    return free_port()
 
 
 def findings(out):
@@ -168,7 +168,10 @@ class TestJWKS:
     )
     def test_a_clock_that_is_off_is_a_warning(self, doctor, at_a_time, apart, says):
         """By how many seconds, and what becomes of tokens."""
-        date = email.utils.formatdate(time.time() + apart, usegmt=True)
+
+        def date():
+            return email.utils.formatdate(time.time() + apart, usegmt=True)
+
         documents = discovered([])
         documents["/certs"] = lambda _: {"keys": [public("ES256")]}
         with at_a_time(date, documents) as root:
@@ -181,7 +184,10 @@ class TestJWKS:
 
     def test_a_small_leeway_makes_a_small_difference_count(self, doctor, at_a_time):
         """Beyond what a Date can tell."""
-        date = email.utils.formatdate(time.time() - 9, usegmt=True)
+
+        def date():
+            return email.utils.formatdate(time.time() - 9, usegmt=True)
+
         documents = discovered([])
         documents["/certs"] = lambda _: {"keys": [public("ES256")]}
         with at_a_time(date, documents) as root:

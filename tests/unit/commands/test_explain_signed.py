@@ -101,7 +101,8 @@ class TestChecks:
         assert (0, dict.fromkeys(ORDER, "ok")) == (status, outcomes(checks))
         assert ORDER == list(checks)
         assert f"verified by the keys of {server.issuer}, found by discovery" in out
-        assert f"1 key for signatures, from {server.jwks_uri}, asked 0 s ago" in checks["keys"][1]
+        expected = re.escape(f"1 key for signatures, from {server.jwks_uri}, asked ")
+        assert int(re.search(rf"{expected}(\d+) s ago", checks["keys"][1])[1]) < 90
         kid = _keys_of(server)[0]["kid"]
         assert f"expected {kid}, got {kid}" == checks["kid"][1]
         assert f"accepted: user user-1 of {server.issuer}" == out.splitlines()[-1]
@@ -235,7 +236,8 @@ class TestChecks:
                 f'jwks_uri = "{root}/jwks"'
             )
             checks = explain(path, _jose.sign(claims, key))[1]
-        assert checks["keys"][1].endswith("/jwks, asked 0 s ago, 77 s old when they came")
+        said = re.search(r"/jwks, asked (\d+) s ago, 77 s old when they came$", checks["keys"][1])
+        assert int(said[1]) < 90
 
     def test_a_key_that_the_set_has_and_does_not_use_is_named(self, explain, config, publishing):
         """With its place in the set, and the reason; the others are counted."""
@@ -267,7 +269,7 @@ class TestChecks:
 def _keys_of(server):
     import requests
 
-    return requests.get(server.jwks_uri, timeout=5).json()["keys"]
+    return requests.get(server.jwks_uri, timeout=90).json()["keys"]
 
 
 class TestOtherEntries:
@@ -505,7 +507,7 @@ class TestHints:
         """Ours is: what was issued just now has expired."""
         now = int(time.time())
         said = self.said(explain, jwks(), server.token(iat=now - 300, exp=now - 240))
-        assert re.match(r"refused: expired: expired 24\d s ago by this clock", said)
+        assert re.match(r"refused: expired: expired 2\d\d s ago by this clock", said)
         assert "compare the clocks of this machine and of the issuer" in said
 
     @pytest.mark.parametrize(("claim", "slug"), [("iat", "issued_in_future"), ("nbf", "not_yet")])

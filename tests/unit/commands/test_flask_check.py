@@ -1,4 +1,4 @@
-"""`flask tokenward check`: views that want a live decision, and whether somebody can make it."""
+"""`flask tokenward check`: what only the application knows: its views, and the sign-in page."""
 
 import functools
 
@@ -43,17 +43,18 @@ def view():
 def check(server):
     """Check an application with these views; return the exit status and the views that fail."""
 
-    def check(views, **entry):
+    def check(views, pages=None, **entry):
         app = Flask(__name__)
         known = {"type": "jwks", "issuer": server.issuer, "audience": "api"}
-        app.config["TOKENWARD"] = {"credentials": [known | entry]}
+        app.config["TOKENWARD"] = {"credentials": [known | entry], "pages": pages}
         Tokenward(app)
         for name, function in views.items():
             app.add_url_rule(f"/{name}", name, function)
         result = app.test_cli_runner().invoke(args=["tokenward", "check"])
         assert result.exception is None or isinstance(result.exception, SystemExit)
-        failed = [line for line in result.output.splitlines() if line.startswith("FAIL view ")]
-        return result.exit_code, [line.split()[2].rstrip(":") for line in failed]
+        failed = [line for line in result.output.splitlines() if line.startswith("FAIL ")]
+        named = [line.removeprefix("FAIL view ").removeprefix("FAIL ") for line in failed]
+        return result.exit_code, [line.split(":")[0] for line in named]
 
     return check
 
@@ -89,3 +90,13 @@ def test_views_that_ask_somebody_are_not(check, server):
 def test_views_that_ask_nobody_are_not(check):
     """Whatever the verifier can do."""
     assert (0, []) == check({"plain": login_required(view), "open": view})
+
+
+def test_a_sign_in_page_that_no_view_is_called_after_is_a_failure(check):
+    """Browsers would not be sent anywhere; what it is called is an endpoint."""
+    views = {"sign_in": view}
+    assert (0, []) == check(views, {"cookie": "shop"})
+    assert (0, []) == check(views, {"cookie": "shop", "login_view": "sign_in"})
+    for name in ("sign_inn", "/sign_in"):
+        expected = (1, ["pages.login_view"])
+        assert expected == check(views, {"cookie": "shop", "login_view": name})

@@ -5,10 +5,10 @@ import datetime as dt
 import email.utils
 import json
 import re
-import socket
 import time
 
 import pytest
+from benchmarks.ports import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -67,8 +67,8 @@ def line(out, word):
 
 
 def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
+    """Return a port that nobody is given, and so nobody listens on."""
+    return free_port()
 
 
 class TestPlace:

@@ -5,6 +5,7 @@ from configurations import SECRET, introspection, service
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 from flask import Flask
+from pydantic import SecretStr
 
 from tokenward import app as plain
 from tokenward.commands.homes import MappingHome, written_secrets
@@ -91,7 +92,7 @@ def test_the_configured_endpoint_is_asked_whatever_stands_before_it():
 
 
 def test_secrets_of_the_new_sections_are_known():
-    """Each by its path, with what stands there."""
+    """Each by its path, with what stands there; of what the program read itself nothing is said."""
     inner = {"method": "client_secret_post", "client_id": "a", "client_secret": {"env": "HOME"}}
     fetched = {"method": "client_credentials", "issuer": "https://as.example", "client_auth": inner}
     written = {
@@ -100,6 +101,9 @@ def test_secrets_of_the_new_sections_are_known():
                 client_auth={"method": "private_key_jwt", "client_id": "a", "private_key": SECRET}
             ),
             introspection(client_auth=fetched),
+            introspection(
+                client_auth={"method": "bearer", "token": SecretStr("from wherever it was")}
+            ),
         ],
         "shared_cache": {"url": f"redis://:{PASSWORD}@h/0", "secrets": [SECRET, SECRET[::-1]]},
     }

@@ -381,7 +381,6 @@ def test_what_live_does_not_say_is_as_in_the_entry():
         "audience": ("a", "b"),
         "leeway": 7,
         "roles_claim": ("groups",),
-        "max_token_bytes": 99,
         "timeout": 3,
         "connect_timeout": 1,
         "retries": 0,
@@ -395,6 +394,12 @@ def test_what_live_does_not_say_is_as_in_the_entry():
     defaults = ("ttl", "required")
     expected = parsed(introspection()).credentials[0]
     assert [getattr(expected, name) for name in defaults] == [getattr(told, n) for n in defaults]
+
+
+def test_longer_tokens_than_are_sent_anywhere_may_be_taken():
+    """Then live decisions are for the others: a server is asked about 16,384 bytes at most."""
+    entry = parsed(jwks(live=introspection(type=..., audience=...), max_token_bytes=60_000))
+    assert 16_384 == entry.credentials[0].live.max_token_bytes
 
 
 def test_live_may_say_otherwise(read):

@@ -1,8 +1,7 @@
 """Settings in which nobody is trusted: the program starts, and says so."""
 
-import socket
-
 import pytest
+from benchmarks.ports import free_port
 from configurations import introspection, jwks, parsed, service
 from flask import Flask
 
@@ -86,8 +85,7 @@ def test_an_application_is_warned_as_it_starts_and_no_more(warned):
 
 def test_the_doctor_says_the_same_of_the_same():
     """Word for word, as a warning; and nothing where people sign in elsewhere."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     warned = [f"none, {ADVICE}"]
     for mapping, said in (({}, warned), ({"django": {"login": LOGIN | {"issuer": nowhere}}}, [])):
         home = MappingHome("settings.TOKENWARD", mapping, "manage.py tokenward_store init")

@@ -132,7 +132,7 @@ def assertion(server, **claims):
 @pytest.fixture
 def team(server):
     """Return a server whose keys are where those of a team are."""
-    keys = requests.get(server.jwks_uri, timeout=5).content
+    keys = requests.get(server.jwks_uri, timeout=90).content
     server.fail(
         "/cdn-cgi/access/certs", 200, 99, headers={"Content-Type": "application/json"}, body=keys
     )

@@ -46,7 +46,8 @@ def test_it_becomes_a_cache_and_a_bus():
 def test_its_timeout(written, expected):
     """A quarter of a second, unless something else is written."""
     shared = build_shared(parsed(shared_cache=shared_cache(timeout=written)))
-    assert expected == shared.shared_cache._server.timeout
+    for made in (shared.shared_cache, shared.revocation_bus):
+        assert expected == made._server.timeout
 
 
 def test_without_the_section_nothing_is_shared():

@@ -190,7 +190,7 @@ def test_the_loop_goes_on_while_somebody_is_asked_about(site):
     verifier = Remembering("bob")
     begun, answered = threading.Event(), threading.Event()
     waited = []
-    verifier.during = lambda: (begun.set(), waited.append(answered.wait(10)))
+    verifier.during = lambda: (begun.set(), waited.append(answered.wait(90)))
 
     async def other(request):
         answered.set()
@@ -202,7 +202,7 @@ def test_the_loop_goes_on_while_somebody_is_asked_about(site):
         slow = asyncio.create_task(
             site.async_client.get("/", headers={"Authorization": "Bearer alice"})
         )
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 90)
         quick = await site.async_client.get("/other", headers={"Authorization": "Bearer bob"})
         return quick.content, (await slow).content
 
@@ -442,13 +442,13 @@ def test_a_cancelled_decision_leaves_nothing_half_done(site):
     """Whoever asks next asks anew."""
     verifier = Remembering()
     begun, go_on = threading.Event(), threading.Event()
-    verifier.during = lambda: (begun.set(), go_on.wait(10))
+    verifier.during = lambda: (begun.set(), go_on.wait(90))
     site(verifier=verifier)
 
     async def cancelled():
         request = AsyncRequestFactory().get("/", headers={"Authorization": "Bearer alice"})
         task = asyncio.create_task(aauthorize(request, AUTHENTICATED))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 90)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -474,7 +474,7 @@ def test_a_client_that_hangs_up_disturbs_nobody(site, no_connections):
     """Its request is cancelled while somebody is asked about; the next one is answered."""
     verifier = Remembering()
     begun, go_on = threading.Event(), threading.Event()
-    verifier.during = lambda: (begun.set(), go_on.wait(10))
+    verifier.during = lambda: (begun.set(), go_on.wait(90))
     site(path("", guarded), verifier=verifier)
     application = ASGIHandler()
     scope = {
@@ -507,7 +507,7 @@ def test_a_client_that_hangs_up_disturbs_nobody(site, no_connections):
     async def main():
         if not notices:
             go_on.set()
-        first = await ask(lambda: asyncio.to_thread(begun.wait, 10))
+        first = await ask(lambda: asyncio.to_thread(begun.wait, 90))
         go_on.set()
         return first, await ask(asyncio.Event().wait)
 

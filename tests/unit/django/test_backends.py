@@ -1,6 +1,7 @@
 """tokenward.django.backends: a token for one request, a password for a session."""
 
 import copy
+import json
 import logging
 import pickle
 import re
@@ -264,7 +265,7 @@ def there(issuer, **section):
     login = {"issuer": issuer, "client_id": CLIENT.client_id, "client_secret": SECRET}
     return {
         "credentials": [introspection(issuer) | {"source": "authorization"}],
-        "django": {"login": login | {"timeout": 2, "connect_timeout": 1}, **section},
+        "django": {"login": login | {"timeout": 90, "connect_timeout": 30}, **section},
     }
 
 
@@ -332,6 +333,13 @@ def test_nothing_secret_stays_on_the_user(place):
     assert PASSWORD.encode() not in kept
     # A JWT, and not three characters that a sealed value may hold by chance.
     assert re.search(rb"eyJ[\w-]+\.eyJ", kept) is None
+
+
+def test_it_begins_no_session_at_the_auth_service(place):
+    """Nobody would hold its refresh token; and it would take the room of those that are held."""
+    assert sign_in() is not None
+    known = place.users.get_by_username("root")
+    assert [] == list(place.tokens.families(known.id))
 
 
 def test_the_backend_gives_back_who_is_active(place):
@@ -546,6 +554,39 @@ def test_a_throttled_sign_in_is_said_to_be_one(settings, clock, browser):
         answer = Client().get("/in", {"username": "root", "password": PASSWORD})
         assert (429, "too_many_attempts") == (answer.status_code, answer.json()["error"])
         assert "try again in 30 seconds" in fill_in(browser).content.decode()
+
+
+def test_an_attempt_counts_where_a_trusted_proxy_says_it_comes_from(settings, rf, caplog):
+    """Whoever guesses behind the same proxy keeps nobody out; nobody else is believed."""
+    settings.TOKENWARD = {
+        "service": {
+            "issuer": ISSUER,
+            "audience": "shop",
+            "store": "memory://",
+            "password": {"bcrypt_cost": 4},
+            "trusted_proxies": "10.0.0.0/8",
+            "throttle": {"storage": "memory", "per_name_and_address": "1/5minutes"},
+        },
+    }
+    parts().service.create_user("root", email="root@example.com", password=PASSWORD)
+    caplog.set_level(logging.INFO, "tokenward.audit")
+
+    def attempt(said, password=PASSWORD, peer="10.0.0.1"):
+        asked = rf.post("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=said)
+        return sign_in(password=password, request=asked)
+
+    assert attempt("203.0.113.9", "wrong-password") is None
+    with pytest.raises(SignInThrottled):
+        attempt("203.0.113.9")
+    with pytest.raises(SignInThrottled):
+        attempt("198.51.100.7", peer="203.0.113.9")
+    assert "root" == attempt("198.51.100.7").username
+    audited = [json.loads(r.getMessage()) for r in caplog.records if r.name == "tokenward.audit"]
+    assert [
+        ("login_failed", "203.0.113.9"),
+        *[("throttled", "203.0.113.9")] * 2,
+        ("login_ok", "198.51.100.7"),
+    ] == [(line["event"], line["peer"]) for line in audited if "peer" in line]
 
 
 def test_a_store_that_raises_anything_is_an_outage(settings):

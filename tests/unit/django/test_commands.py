@@ -434,7 +434,7 @@ def manage(*argv, stdin=b"", mapping=None):
         input=stdin,
         capture_output=True,
         check=False,
-        timeout=50,
+        timeout=150,
         env=environment,
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()

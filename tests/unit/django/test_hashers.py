@@ -305,7 +305,7 @@ def test_djangos_hashes_wait_in_the_same_queue(hashers, settings):
 
         def encode(self, password, salt, iterations=None):
             entered.set()
-            leave.wait(20)
+            leave.wait(90)
             return super().encode(password, salt, iterations)
 
     globals()["Waiting"] = Waiting
@@ -315,7 +315,7 @@ def test_djangos_hashes_wait_in_the_same_queue(hashers, settings):
     thread = threading.Thread(target=hasher.verify, args=("wrong", None))
     try:
         thread.start()
-        assert entered.wait(20)
+        assert entered.wait(90)
         for ask in (lambda: hasher.verify("wrong", None), lambda: hasher.hash("secret1")):
             with pytest.raises(AuthServiceUnavailable) as caught:
                 ask()
@@ -324,7 +324,7 @@ def test_djangos_hashes_wait_in_the_same_queue(hashers, settings):
             hasher.verify("wrong", "waiting$1$salt$hash")
     finally:
         leave.set()
-        thread.join(20)
+        thread.join(90)
         limit_hashing()
         del globals()["Waiting"]
 

@@ -971,7 +971,7 @@ def test_threads_do_not_mix_their_bearers(site):
     barrier, found = threading.Barrier(8), {}
 
     def ask(number, token):
-        barrier.wait(10)
+        barrier.wait(90)
         for _ in range(20):
             found.setdefault(number, set()).add(call(application, token)[2])
 
@@ -980,7 +980,7 @@ def test_threads_do_not_mix_their_bearers(site):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(90)
     assert found == {n: {f"{token} {token}".encode()} for n, token in enumerate(tokens)}
 
 

@@ -1159,7 +1159,7 @@ def with_model(tmp_path, model, program):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

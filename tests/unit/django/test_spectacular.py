@@ -197,6 +197,6 @@ def test_the_django_app_registers_it_and_does_not_need_it(program, said):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=30, env=environment
+        command, capture_output=True, text=True, check=False, timeout=150, env=environment
     )
     assert (done.stdout.strip(), done.stderr) == (said, "")

@@ -289,7 +289,7 @@ def together(*principals):
 
     def ask(principal):
         try:
-            barrier.wait(20)
+            barrier.wait(90)
             found.append(user_for(principal).pk)
         except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
             failed.append(error)
@@ -935,7 +935,7 @@ def run_project(tmp_path_factory, model):
         text=True,
         check=False,
         env=environment,
-        timeout=50,
+        timeout=150,
     )
     assert 0 == done.returncode, done.stderr
     return done.stdout.splitlines()

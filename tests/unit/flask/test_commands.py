@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 from flask import Flask
+from pydantic import SecretStr
 
 from tokenward.errors import ConfigurationError
 from tokenward.flask import Tokenward, auth_service_blueprint, login_required
@@ -159,10 +160,15 @@ def test_keys_are_rotated_and_the_store_is_carried_elsewhere(alice, run, mapping
 
 def test_check_finds_secrets_in_the_mapping(store, run, mapping):
     """Exit 0; the secret is not shown."""
-    mapping["service"]["clients"] = [{"client_id": "orders", "client_secret": SECRET}]
+    orders = {"client_id": "orders", "client_secret": SECRET}
+    mapping["service"]["clients"] = [
+        orders,
+        {"client_id": "shop", "client_secret": SecretStr(SECRET)},
+    ]
     status, said = run("check")
     assert 0 == status
     assert 'service.clients[0].client_secret: stands in app.config["TOKENWARD"]' in said
+    assert "clients[1].client_secret" not in said
     assert SECRET not in said
 
 
@@ -223,7 +229,7 @@ def flask(tmp_path):
             input=stdin,
             capture_output=True,
             check=False,
-            timeout=50,
+            timeout=150,
             cwd=tmp_path,
             env={**os.environ, "SHOP_TOKENWARD": json.dumps(mapping)},
         )
@@ -315,6 +321,6 @@ def test_an_application_that_serves_all_the_same_lets_nobody_in(tmp_path):
     )
     command = [sys.executable, "-m", "flask", "--app", "wrong", "ask"]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=150
     )
     assert "500\n" == done.stdout, done.stderr

@@ -444,7 +444,7 @@ def test_threads_see_their_own_request(app, auth):
     @app.get("/")
     @login_required
     def view():
-        barrier.wait(10)
+        barrier.wait(90)
         return who()
 
     seen = {}
@@ -456,7 +456,7 @@ def test_threads_see_their_own_request(app, auth):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(90)
     assert seen == {str(n): str(n) for n in range(8)}
 
 

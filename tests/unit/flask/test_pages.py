@@ -298,6 +298,15 @@ def test_without_a_sign_in_page_everybody_gets_the_same_answer(make):
     assert 200 == client.get("/profile", headers=carrying(token_of(client))).status_code
 
 
+def test_a_sign_in_page_that_is_not_there_is_none(make, caplog):
+    """A name that no view has is said in the log; the refusal is answered all the same."""
+    client = make({"login_view": "sign_inn"}).test_client(use_cookies=False)
+    answers = [client.get("/profile", headers=headers) for headers in (TO_A_PAGE, {})]
+    assert [401, 401] == [answer.status_code for answer in answers]
+    assert "not_authenticated" == answers[0].json["error"]
+    assert "pages.login_view: there is no view 'sign_inn'" in caplog.text
+
+
 def test_a_cookie_that_is_refused_is_taken_back(client):
     """So that the next try is not refused for it; the sign-in page is opened without a loop."""
     token = token_of(client)

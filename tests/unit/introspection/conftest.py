@@ -40,7 +40,7 @@ class Upstream:
         if self.gates:
             gate = self.gates.pop(0)
             gate.begun.set()
-            assert gate.release.wait(20)
+            assert gate.release.wait(90)
         if failure is not None:
             raise failure
         said = {"active": False} if claims is None else {"active": True} | claims

@@ -8,7 +8,7 @@ import pytest
 from tokenward.errors import AuthError, AuthServiceUnavailable, InvalidToken
 from tokenward.introspection import IntrospectionVerifier
 
-PATIENCE = 20
+PATIENCE = 90
 ENDPOINT = "https://as.example/introspect"
 
 

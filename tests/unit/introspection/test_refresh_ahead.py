@@ -7,7 +7,7 @@ import pytest
 
 from tokenward.errors import AuthServiceUnavailable, InvalidToken
 
-PATIENCE = 20
+PATIENCE = 90
 DUE = 54
 """Seconds into a ttl of 60 at which the last tenth begins."""
 

@@ -372,3 +372,11 @@ def test_a_secret_that_can_be_guessed_stops_the_start(secret):
     with pytest.raises(ConfigurationError, match="a secret in jwks") as caught:
         JWKSVerifier(None, audience="orders", jwks=jwks, algorithms=["HS256"])
     assert secret.decode("latin-1") not in str(caught.value)
+
+
+def test_random_bytes_are_no_placeholder():
+    """Whatever they would be as text: here letters are rare, and some of them spell a word."""
+    secret = bytes.fromhex("ec7f0d08b123754d29bed3a3891c7da586b6a09204d82d7d031b9dec1ead1e7c")
+    jwks = {"keys": [{"kty": "oct", "k": _jose.encode(secret)}]}
+
+    JWKSVerifier(None, audience="orders", jwks=jwks, algorithms=["HS256"])

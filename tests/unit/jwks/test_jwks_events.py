@@ -11,7 +11,7 @@ from tokenward import _jose
 from tokenward.errors import AuthError, InvalidToken
 
 ISSUER = "https://as.example"
-PATIENCE = 20
+PATIENCE = 120
 HIT, MISS = ("cache", "process.hit"), ("cache", "process.miss")
 NEGATIVE = ("cache", "process.negative_hit")
 OK, FETCHED = ("verify", "ok"), ("upstream", "ok")
@@ -258,7 +258,7 @@ def test_an_observer_that_blocks_holds_up_nobody_else(make, issuer, another, fir
         started = time.monotonic()
         assert "u1" == verifier.verify(issuer.token(sub="u1", jti="2")).subject
         assert "u1" == verifier.verify(token).subject
-        assert time.monotonic() - started < PATIENCE / 4
+        assert time.monotonic() - started < PATIENCE / 2
         assert not one.done()
         release.set()
         one.result(PATIENCE)

@@ -9,7 +9,7 @@ from sites import down, said
 from tokenward import _jose
 from tokenward.errors import AuthServiceUnavailable, InvalidToken, TokenExpired
 
-PATIENCE = 20
+PATIENCE = 90
 
 
 def figures(verifier):

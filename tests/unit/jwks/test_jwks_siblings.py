@@ -221,7 +221,7 @@ def test_threads_get_the_same_one(make, monkeypatch):
     def ask(number):
         got = []
         for turn in range(20):
-            barrier.wait(20)
+            barrier.wait(90)
             got.append(verifier.for_issuer(f"https://turn{turn}.example"))
             verifier.for_issuer(f"https://t{number}-{turn}.example")
         return got

@@ -54,7 +54,7 @@ class Reader:
                     self.waits()
                 assert main(words[1:]) == 0, line
             else:
-                subprocess.run(["sh", "-ec", line], check=True, cwd=self.folder, timeout=30)
+                subprocess.run(["sh", "-ec", line], check=True, cwd=self.folder, timeout=150)
             self.done.append(line.strip())
 
     def waits(self):

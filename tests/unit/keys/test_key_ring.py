@@ -347,19 +347,19 @@ def test_while_one_thread_reads_the_others_are_served(store, clock):
 
     def slowly():
         reading.set()
-        assert go_on.wait(10)
+        assert go_on.wait(90)
 
     store.loading = slowly
     clock.now += REREAD_SECONDS
     reader = threading.Thread(target=ring.kids)
     reader.start()
     try:
-        assert reading.wait(10)
+        assert reading.wait(90)
         assert ring.kids() == before
         assert store.loads == 2
     finally:
         go_on.set()
-        reader.join(10)
+        reader.join(90)
 
 
 def test_a_ring_in_memory_lasts(clock):
@@ -399,9 +399,9 @@ def test_of_many_threads_one_reads(store):
         for thread in threads:
             thread.start()
         for _ in threads:
-            assert come.acquire(timeout=10)
+            assert come.acquire(timeout=90)
     for thread in threads:
-        thread.join(10)
+        thread.join(90)
     assert store.loads == 2
 
 

@@ -107,18 +107,18 @@ def test_the_others_are_refused_at_once_while_one_asks(store, clock):
 
     def take_long():
         asked.set()
-        assert answer.wait(20)
+        assert answer.wait(90)
 
     store.loading = take_long
     clock.now += 2
     thread = threading.Thread(target=lambda: refused(ring))
     thread.start()
-    assert asked.wait(20)
+    assert asked.wait(90)
     clock.now += 2
     refused(ring)
     assert store.loads == 2
     answer.set()
-    thread.join(20)
+    thread.join(90)
     clock.now += 2
     store.loading = store.error = None
     assert len(ring.kids()) == 2

@@ -256,6 +256,22 @@ def test_terms_that_cannot_be_meant_stop_start_up(store, option, message):
     assert store.loads == 0
 
 
+@pytest.mark.parametrize("said", [(5_000,), (5_000, 60), (60, 5_000)])
+def test_a_retired_key_outlasts_the_longest_lifetime_that_was_said(store, ring, said):
+    """In whatever order: less than before changes nothing."""
+    for lifetime in said:
+        ring.outlast(lifetime)
+    ring.rotate()
+    assert store.keys[2].published_until == math.ceil(NOW) + 5_000 + TRAIL
+
+
+@pytest.mark.parametrize("lifetime", [0, 900.5, True, None])
+def test_a_lifetime_that_is_none_is_not_outlasted(ring, lifetime):
+    """Whole seconds, 1 or more."""
+    with pytest.raises(ConfigurationError, match="longest_lifetime"):
+        ring.outlast(lifetime)
+
+
 # --- sealed --------------------------------------------------------------------------------------
 
 

@@ -176,7 +176,7 @@ def test_counting_that_fails_counts_nothing_and_leaves_no_lock(path):
         target=lambda: done.append(counters.add(["good"], 1, now=NOW, expires_at=END))
     )
     thread.start()
-    thread.join(20)
+    thread.join(90)
     assert done == [[(1, END)]]
     counters.close()
 

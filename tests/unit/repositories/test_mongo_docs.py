@@ -36,7 +36,7 @@ def test_the_store_is_made_as_written(mongo, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     assert 0 == done.returncode, done.stdout + done.stderr
     opened = open_mongo(url, create=False)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 
 import bson.errors
+import dns.exception
+import dns.name
+import dns.resolver
 import pymongo.errors
 import pytest
 
@@ -115,6 +118,38 @@ def test_what_waiting_does_not_cure_stops_start_up(code):
 def test_a_server_that_is_down_does_not_stop_start_up(error):
     """It is there again later, and nothing is restarted for it (RULES 50)."""
     assert AuthServiceUnavailable is type(errors.refusal("db", error))
+
+
+def looked_up(said):
+    """Return what pymongo raises when DNS says something of a ``mongodb+srv://`` host."""
+
+    def fail():
+        try:
+            raise said
+        except dns.exception.DNSException:
+            raise pymongo.errors.ConfigurationError(SECRET) from None
+
+    return raised_by(fail)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [dns.resolver.LifetimeTimeout(timeout=1, errors=[]), dns.resolver.NXDOMAIN()],
+    ids=lambda said: type(said).__name__,
+)
+def test_dns_that_is_down_does_not_stop_start_up(said):
+    """Nor is the URL to blame for it, at start-up or later."""
+    for turned in (errors.refusal, errors.unavailable):
+        error = turned("db", looked_up(said))
+        assert AuthServiceUnavailable is type(error)
+        assert f"({type(said).__name__}): see whether DNS answers" in error.hint
+        assert SECRET not in error.hint
+
+
+@pytest.mark.parametrize("said", [dns.name.EmptyLabel(), dns.name.NameTooLong()])
+def test_what_dns_cannot_be_asked_for_stops_start_up(said):
+    """It is no name of a host, and will never be one."""
+    assert ConfigurationError is type(errors.refusal("db", looked_up(said)))
 
 
 def test_a_bulk_of_writes_is_taken_only_when_that_is_all_that_is_wrong():

@@ -232,7 +232,7 @@ def test_many_processes_make_one_store(url):
         subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE)
         for _ in range(4)
     ]
-    answers = [(process.communicate(timeout=50)[1], process.returncode) for process in started]
+    answers = [(process.communicate(timeout=150)[1], process.returncode) for process in started]
     assert [(b"", 0)] * 4 == answers
     check(url)
 

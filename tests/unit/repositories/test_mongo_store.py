@@ -6,9 +6,14 @@ import copy
 import os
 import pickle
 import signal
+import socketserver
 import threading
 import time
 
+import dns.message
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
 import pymongo
 import pytest
 from pymongo import monitoring
@@ -37,6 +42,37 @@ def store(mongo):
 
 
 @pytest.fixture
+def name_server(mongo):
+    """A name server that knows ``mongo.0.0.1``: so called that its domain is that of 127.0.0.1."""
+    where = f"0 0 {mongo.port} 127.0.0.1."
+
+    class Handler(socketserver.DatagramRequestHandler):
+        def handle(self):
+            asked = dns.message.from_wire(self.rfile.read())
+            answer = dns.message.make_response(asked)
+            name = asked.question[0].name
+            if asked.question[0].rdtype == dns.rdatatype.SRV:
+                answer.answer.append(dns.rrset.from_text(name, 60, "IN", "SRV", where))
+            self.wfile.write(answer.to_wire())
+
+    with socketserver.UDPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join(90)
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """What pymongo looks names up with, and nobody answers it."""
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = ["127.0.0.1"], 9
+    monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+    return resolver
+
+
+@pytest.fixture
 def down():
     """A store whose server is not there."""
     opened = MongoStore(NOBODY, timeout=0.05)
@@ -51,7 +87,7 @@ def threads_of_pymongo():
 def ended(threads):
     """Wait for threads that were told to end; pymongo does not."""
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
     return [] == [thread for thread in threads if thread.is_alive()]
 
 
@@ -106,7 +142,7 @@ def test_threads_share_one_client(store):
     clients, start = set(), threading.Barrier(8)
 
     def use():
-        start.wait(20)
+        start.wait(90)
         store.ping()
         clients.add(id(store._client))
 
@@ -114,7 +150,7 @@ def test_threads_share_one_client(store):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
     assert [id(store._client)] == list(clients)
 
 
@@ -258,7 +294,19 @@ def test_a_timeout_bounds_a_call_and_start_up(down):
     for ask in (down.ping, MongoTokenRepository(down).families, MongoKeyRepository(down).load):
         with pytest.raises(AuthServiceUnavailable):
             ask("alice") if ask.__name__ == "families" else ask()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 12
+
+
+def test_a_store_outlasts_dns_that_is_down(name_server, resolver, caplog):
+    """It is opened, is an outage until the server can be found, and then is a store (RULES 50)."""
+    opened = MongoStore("mongodb+srv://mongo.0.0.1/found_late?tls=false", timeout=2)
+    assert "not there yet" in caplog.text
+    with pytest.raises(AuthServiceUnavailable) as caught:
+        opened.ping()
+    assert ("store_unavailable", True) == (caught.value.reason, "DNS" in caught.value.hint)
+    resolver.port = name_server
+    opened.ping()
+    opened.close()
 
 
 @pytest.mark.parametrize(

@@ -257,13 +257,13 @@ def test_a_backup_under_load_is_the_store_at_one_moment(open_store, target):
 
     thread = threading.Thread(target=write)
     thread.start()
-    assert started.wait(20)
+    assert started.wait(90)
     try:
         for n in range(5):
             repositories.store.backup(target.with_name(f"{n}.db"))
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(90)
     for n in range(5):
         copy = open_repositories(f"sqlite:///{target.with_name(f'{n}.db')}", create=False)
         rows = copy.store.rows("SELECT jti, expires_at FROM revocations ORDER BY jti")

@@ -17,7 +17,7 @@ ADD_COLUMN = ("ALTER TABLE users ADD COLUMN nickname TEXT", "UPDATE users SET ni
 def raw(path):
     """A connection as any other program would make it."""
     path.touch(0o600)
-    connection = sqlite3.connect(path, isolation_level=None, timeout=20)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=90)
     yield connection
     connection.close()
 
@@ -75,8 +75,8 @@ def test_many_who_start_at_once_migrate_once(path, open_store):
     failures = []
 
     def run() -> None:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=20)
-        start.wait(20)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=90)
+        start.wait(90)
         try:
             migrate(connection, (*MIGRATIONS, ADD_COLUMN))
         except sqlite3.Error as error:
@@ -88,7 +88,7 @@ def test_many_who_start_at_once_migrate_once(path, open_store):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(90)
     assert failures == []
 
 

@@ -41,7 +41,7 @@ def open_files(path) -> list[str]:
 def in_thread(function) -> None:
     thread = threading.Thread(target=function)
     thread.start()
-    thread.join(20)
+    thread.join(90)
     assert not thread.is_alive()
 
 
@@ -92,17 +92,17 @@ def test_close_closes_the_connections_of_all_threads(path, open_store):
     def run() -> None:
         repositories.ping()
         opened.set()
-        finish.wait(20)
+        finish.wait(90)
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert opened.wait(20)
+    assert opened.wait(90)
     repositories.ping()
     assert open_files(path).count(str(path)) == 2
     repositories.close()
     assert open_files(path) == []
     finish.set()
-    thread.join(20)
+    thread.join(90)
 
 
 def test_a_store_nobody_holds_any_more_closes_itself(path):
@@ -136,7 +136,7 @@ def test_closing_while_others_work_disturbs_nobody(open_store):
     while not done.is_set():
         repositories.close()
     for thread in threads:
-        thread.join(30)
+        thread.join(90)
     assert failures == []
     assert repositories.tokens.purge_expired(1) == 200
 
@@ -184,8 +184,8 @@ def test_opening_waits_for_another_who_is_just_making_the_store(path):
         SQLiteStore(path, busy_timeout=0.01)
     timer = threading.Timer(0.05, other.close)
     timer.start()
-    SQLiteStore(path).ping()
-    timer.join(20)
+    SQLiteStore(path, busy_timeout=90).ping()
+    timer.join(90)
 
 
 def test_a_place_without_a_write_ahead_log_is_a_configuration_error(path):
@@ -410,7 +410,7 @@ def test_what_was_carried_is_laid_over_the_file_by_the_next_call(path):
 
 def test_nobody_who_reads_is_disturbed_by_what_was_carried(path):
     """The log stays as it is; what is read is of one moment; and nobody waits for it."""
-    with contextlib.closing(SQLiteStore(path, busy_timeout=20)) as store:
+    with contextlib.closing(SQLiteStore(path, busy_timeout=120)) as store:
         carry(store)
         reader = sqlite3.connect(path, isolation_level=None)
         with contextlib.closing(reader):
@@ -420,7 +420,7 @@ def test_nobody_who_reads_is_disturbed_by_what_was_carried(path):
             carry(store, 1)
             started = time.monotonic()
             store.ping()
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 60
             assert log_bytes(path) > 0
             assert reader.execute(count).fetchone() == (3_000,)
         assert store.tally("used_once") == 6_000

@@ -103,7 +103,9 @@ class TestIssueClientToken:
         given = service.issue_client_token(BATCH, asked)
         assert granted == given.scope == payload(service, given).scope
 
-    @pytest.mark.parametrize("asked", [{"admin"}, {"jobs:run", "admin"}, {"JOBS:RUN"}, {""}])
+    @pytest.mark.parametrize(
+        "asked", [{"admin"}, {"jobs:run", "admin"}, {"JOBS:RUN"}, {""}, "jobs:run\njobs:read"]
+    )
     def test_no_other_scope_is_granted(self, service, asked):
         """RFC 6749, section 5.2: invalid_scope."""
         with pytest.raises(InvalidScope):

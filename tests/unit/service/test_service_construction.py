@@ -126,6 +126,31 @@ class TestConstruction:
         """A client whose tokens belong to no session may have them for as long as it likes."""
         assert "orders" == make(**options).audience
 
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"access_token_lifetime": 28_800},
+            {"clients": [Client("desk", SECRET, access_token_lifetime=28_800)]},
+        ],
+    )
+    def test_its_keys_outlast_its_tokens(self, make, clock, options):
+        """Whatever the ring was told before: a retired key is published until the last expires."""
+        store = open_repositories("memory://", bcrypt_cost=4, clock=clock).keys
+        KeyRing.create(store, clock=clock)
+        service = make(keys=KeyRing.load(store, clock=clock), **options)
+        before = service.keys.current.kid
+        service.keys.rotate(force=True)
+        clock.now += 28_800
+        assert before in service.keys.kids()
+
+    def test_a_ring_that_rotates_too_often_for_its_tokens_stops_start_up(self, make, clock):
+        """More keys would be published than others read."""
+        store = open_repositories("memory://", bcrypt_cost=4, clock=clock).keys
+        KeyRing.create(store, clock=clock)
+        keys = KeyRing.load(store, rotate_every=3_600, clock=clock)
+        with pytest.raises(ConfigurationError, match="at least 6176 seconds"):
+            make(keys=keys, access_token_lifetime=604_800)
+
     def test_what_is_given_can_be_read(self, make, throttle, post):
         """Endpoints and commands go by it."""
         options = {

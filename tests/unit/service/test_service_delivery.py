@@ -8,7 +8,7 @@ import pytest
 
 from tokenward.service.delivery import MAX_WAITING, Delivery
 
-PATIENCE = 20
+PATIENCE = 90
 
 
 def threads():
@@ -20,6 +20,12 @@ def ended():
     for thread in threads():
         thread.join(PATIENCE)
     return not threads()
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    """Wait for what services of earlier tests still deliver."""
+    assert ended()
 
 
 def test_jobs_are_done_in_their_order_on_one_thread_of_their_own():

@@ -16,6 +16,7 @@ from tokenward.errors import (
 )
 from tokenward.schemas import LoginRequest
 from tokenward.service import FIRST_PARTY_CLIENT_ID
+from tokenward.service.families import MAX_SESSIONS
 from tokenward.tokens import create_access_token, get_jwt_payload
 
 
@@ -46,6 +47,19 @@ class TestLoginUser:
             "scope": None,
             "sid": session.id,
         }
+
+    def test_without_a_session_it_is_an_access_token_alone(self, service):
+        """It is good and can be ended; no refresh token, and nothing to list, evict or end."""
+        held = log_in(service)
+        for _ in range(MAX_SESSIONS):
+            answer = log_in(service, session=False)
+        assert answer.refresh_token is None
+        assert service.introspect_token(answer.access_token).sid is None
+        assert len(service.sessions(held.access_token).sessions) == 1
+        service.logout_user(answer.access_token)
+        with pytest.raises(TokenRevoked):
+            service.get_logged_in_user(answer.access_token)
+        assert service.refresh(held.refresh_token).user == held.user
 
     def test_token_of_a_client_names_the_client(self, service, clock):
         """Who authenticated itself at the login is who the token was issued to."""
@@ -130,7 +144,7 @@ class TestLoginUser:
         service.users.create(registration(password="sixsix"))
         assert service.get_logged_in_user(login(service, "bob", "sixsix")).username == "bob"
 
-    @pytest.mark.parametrize("scope", [["a"], 7, 'a"b', "a\\b", "é"])
+    @pytest.mark.parametrize("scope", [["a"], 7, 'a"b', "a\\b", "é", "a\tb"])
     def test_claims_hook_cannot_say_a_scope_that_is_none(self, make, scope):
         """RFC 6749, section 3.3: found out at the issuer, not at a resource server."""
         service = make(claims=lambda _user: {"scope": scope})

@@ -22,7 +22,7 @@ def server():
 
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback server
+    with urllib.request.urlopen(url, timeout=90) as answer:  # noqa: S310 - our own loopback server
         return json.load(answer)
 
 
@@ -33,7 +33,7 @@ def post(url, form, *, basic=None, accept="application/json"):
     if basic is not None:
         request.add_header("Authorization", "Basic " + base64.b64encode(basic.encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -263,14 +263,14 @@ def test_a_connection_is_kept(server):
 
 def test_many_clients_are_served_at_once(server):
     """A slow answer holds up nobody else."""
-    server.fail("/introspect", status=None, delay=30)
+    server.fail("/introspect", status=None, delay=600)
     slow = threading.Thread(target=lambda: post_quietly(server.introspection_endpoint))
     slow.start()
     while not server.requests("/introspect"):
         assert get(server.jwks_uri)["keys"]
     assert get(server.jwks_uri)["keys"]
     server.__exit__(None, None, None)
-    slow.join(5)
+    slow.join(60)
     assert not slow.is_alive()
 
 
@@ -285,17 +285,17 @@ def test_it_stops_at_once_and_leaves_no_thread():
     """Leaving ends every thread, with a kept connection and an answer under way."""
     import socket
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with FakeAuthorizationServer() as server:
-        server.fail("/introspect", delay=30)
+        server.fail("/introspect", delay=600)
         host, port = server.issuer.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as idle:
             idle.sendall(b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n")
             assert idle.recv(12) == b"HTTP/1.1 200"
             begin = time.monotonic()
             server.__exit__(None, None, None)
-            assert time.monotonic() - begin < 2
-    assert threading.active_count() == before
+            assert time.monotonic() - begin < 60
+    assert set(threading.enumerate()) <= before
 
 
 def test_its_urls_need_it_to_run():

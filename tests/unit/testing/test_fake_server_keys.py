@@ -31,7 +31,7 @@ def verifier(server):
 
 def fetched(server):
     """Return headers and body of the JWK Set."""
-    with urllib.request.urlopen(server.jwks_uri, timeout=5) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(server.jwks_uri, timeout=90) as answer:  # noqa: S310 - loopback
         return answer.headers, json.load(answer)
 
 
@@ -164,7 +164,7 @@ def test_several_algorithms():
             server.rotate(keep=False)
         verifier.close()
         with urllib.request.urlopen(  # noqa: S310 - loopback
-            server.issuer + "/.well-known/openid-configuration", timeout=5
+            server.issuer + "/.well-known/openid-configuration", timeout=90
         ) as answer:
             said = json.load(answer)
     for what in ("id_token", "introspection"):
@@ -235,5 +235,5 @@ def test_introspection_knows_no_forged_token(server):
     for token, active in ((server.token(), True), (server.forged_token(), False)):
         body = urllib.parse.urlencode({**form, "token": token}).encode()
         request = urllib.request.Request(server.introspection_endpoint, body)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310 - loopback
             assert active is json.load(answer)["active"]

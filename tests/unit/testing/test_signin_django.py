@@ -266,7 +266,7 @@ def test_importing_it_imports_no_framework():
         "print(sorted({'django', 'asgiref', 'rest_framework', 'flask'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=150
     )
     assert done.stdout.strip() == "[]"
 

@@ -284,7 +284,7 @@ def test_only_a_few_wait_at_a_time(clock):
     def sleep(seconds):
         held.append(seconds)
         waiting.release()
-        go_on.wait(30)
+        go_on.wait(150)
 
     throttle = LoginThrottle.open(
         "memory", counters=None, per_name="1/minute", clock=clock, sleep=sleep
@@ -297,17 +297,17 @@ def test_only_a_few_wait_at_a_time(clock):
     for thread in threads:
         thread.start()
     try:
-        assert all(waiting.acquire(timeout=10) for _ in range(delays.MAX_WAITING))
+        assert all(waiting.acquire(timeout=90) for _ in range(delays.MAX_WAITING))
         another = threading.Thread(target=throttle.attempt, args=("login", "ada", None))
         another.start()
         threads.append(another)
-        another.join(5)
+        another.join(90)
         assert not another.is_alive()
         assert delays.MAX_WAITING == len(held)
     finally:
         go_on.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(90)
     throttle.attempt("login", "ada", None)
     assert delays.MAX_WAITING + 1 == len(held)
 
@@ -559,14 +559,14 @@ def test_sixteen_threads_share_one_limit(clock):
     barrier, results = threading.Barrier(16), []
 
     def ask():
-        barrier.wait(10)
+        barrier.wait(90)
         results.extend(looked_at(throttle, [("ada", HERE)]) for _ in range(5))
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(90)
     assert 10 == sum(results)
 
 

@@ -205,21 +205,21 @@ def test_one_asks_while_the_others_go_on(process, store, clock):
     def add(*args, **moments):
         asked.append(args)
         asking.set()
-        answer.wait(30)
+        answer.wait(150)
         return count(*args, **moments)
 
     store.failure, store.add = None, add
     one, other = (threading.Thread(target=looked_at, args=(throttle, 1)) for _ in "ab")
     one.start()
     try:
-        assert asking.wait(10)
+        assert asking.wait(90)
         other.start()
-        other.join(5)
+        other.join(90)
         assert (True, False, 1) == (one.is_alive(), other.is_alive(), len(asked))
     finally:
         answer.set()
-        one.join(10)
-        other.join(10)
+        one.join(90)
+        other.join(90)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -249,7 +249,7 @@ def test_a_forked_child_counts_with_counters_of_its_own(process, store):
         pass
     pid = os.fork()
     if pid == 0:
-        signal.alarm(20)
+        signal.alarm(120)
         told = [elsewhere._windows is None, throttle._delays._places.acquire(blocking=False)]
         told.append(looked_at(throttle, 1))
         os.write(writing, json.dumps(told).encode())

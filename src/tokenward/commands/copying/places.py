@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenward.errors import ConfigurationError
@@ -63,6 +64,24 @@ def url_of(argument: str, what: str) -> str:
             return url
         msg = f"{what}: what is in memory:// ends with this command; name a file or a database."
     raise ConfigurationError(msg)
+
+
+def is_same(url: str, other: str) -> bool:
+    """Tell whether two URLs name one store.
+
+    A file is known by whatever spelling or link. What is on a server is only known where both are
+    written alike: who answers at another address cannot be told from here.
+
+    Args:
+        url: As `url_of` returns it.
+        other: Likewise.
+    """
+    (scheme, path), (other_scheme, other_path) = check_store_url(url), check_store_url(other)
+    if scheme == other_scheme == "sqlite":
+        # Where there is none yet, it is not the other.
+        with suppress(OSError, ValueError):
+            return Path(path).samefile(other_path)
+    return url == other
 
 
 @contextmanager

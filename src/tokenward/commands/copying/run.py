@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from tokenward.commands.copying.places import Place, place, url_of
+from tokenward.commands.copying.places import Place, is_same, place, url_of
 from tokenward.commands.copying.sums import BATCH, Sum, batches, digest_of, goes_on
 from tokenward.errors import ConfigurationError, InvalidRequest, UserAlreadyExists
 from tokenward.repositories.base import KINDS
@@ -79,7 +79,7 @@ def copy(
         AuthServiceUnavailable: A store is busy or down.
     """
     source_url, target_url = url_of(source, FROM), url_of(target, TO)
-    if source_url == target_url:
+    if is_same(source_url, target_url):
         raise ConfigurationError("FROM and TO are the same store.")
     with place(source_url, FROM, create=False) as there:
         # A server that is down is noticed here, before anything is made.

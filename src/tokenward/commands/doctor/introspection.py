@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from tokenward._http import RequestsTransport
 from tokenward.commands.doctor.files import of_certificate
 from tokenward.commands.doctor.finding import Finding
-from tokenward.commands.doctor.server import failed, listed, metadata_of, of_clock
+from tokenward.commands.doctor.server import (
+    failed,
+    listed,
+    metadata_of,
+    methods_at,
+    of_clock,
+)
 from tokenward.commands.witness import Witness
 from tokenward.config import Shared
 from tokenward.config.build.asked import client_auth_of, introspection_verifier
@@ -83,15 +89,21 @@ def _discovered(
         yield failed(error, setting, by_hand)
         return False
     yield Finding("ok", setting, f"describes itself at {witness.url}")
+    client_auth, method = client_auth_of(entry.client_auth, entry), f"{path}.client_auth.method"
     try:
-        endpoint = metadata.endpoint(_ENDPOINT, client_auth_of(entry.client_auth, entry))
+        endpoint = metadata.endpoint(_ENDPOINT, client_auth)
     except AuthServiceUnavailable as error:
         if error.reason == "client_auth_unsupported":
-            yield failed(error, f"{path}.client_auth.method")
+            yield failed(error, method)
         else:
             yield failed(error, setting, by_hand)
         return False
     yield Finding("ok", setting, f"introspects at {endpoint.partition('?')[0]}")
+    # What the server says of introspection itself was looked at above.
+    ours, likely = getattr(client_auth, "methods", ()), methods_at(metadata, _ENDPOINT)
+    if ours and likely and set(likely).isdisjoint(ours):
+        found = f"the server does not say, and its token endpoint takes {', '.join(likely)}"
+        yield Finding("warn", method, f"{found}; if we are refused, write one of these")
     offered = listed(metadata, _SIGNED)
     if entry.signed_response_alg is None and offered:
         found = f"could demand signed answers (RFC 9701): the server lists {', '.join(offered)}"

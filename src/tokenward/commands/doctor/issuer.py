@@ -147,14 +147,15 @@ def _methods(metadata: Metadata) -> Iterator[Finding]:
     if _url(metadata, _INTROSPECTION) is None:
         return
     setting = f"{_INTROSPECTION}_auth_methods_supported"
-    offered = methods_at(metadata, _INTROSPECTION)
-    if not offered:
+    offered, likely = listed(metadata, setting), methods_at(metadata, _INTROSPECTION)
+    unsaid = "" if offered else "does not say; the token endpoint takes "
+    if not likely:
         yield Finding("ok", setting, "does not say; ask whoever runs the server")
-    elif set(offered).isdisjoint(_HOW):
-        advice = f"{', '.join(offered)}, none of which is known here: {', '.join(_HOW)}"
-        yield Finding("FAIL", setting, advice)
+    elif set(likely).isdisjoint(_HOW):
+        advice = f"{', '.join(likely)}, none of which is known here: {', '.join(_HOW)}"
+        yield Finding("FAIL" if offered else "warn", setting, unsaid + advice)
     else:
-        yield Finding("ok", setting, ", ".join(offered))
+        yield Finding("ok", setting, unsaid + ", ".join(likely))
 
 
 def _signatures(metadata: Metadata) -> Iterator[Finding]:

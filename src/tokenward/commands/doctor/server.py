@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
+from tokenward._http import epoch_of
 from tokenward._log import shown
 from tokenward.commands.doctor.finding import Finding
 from tokenward.commands.published import fetch
@@ -91,7 +91,10 @@ def listed(metadata: Metadata, name: str) -> list[str]:
 
 
 def methods_at(metadata: Metadata, endpoint: str) -> list[str]:
-    """Return how clients authenticate at an endpoint; none where the server does not say."""
+    """Return how clients authenticate at an endpoint, as far as can be told.
+
+    Most servers describe their token endpoint alone, and treat the others like it.
+    """
     suffix = "_auth_methods_supported"
     return listed(metadata, endpoint + suffix) or listed(metadata, "token_endpoint" + suffix)
 
@@ -162,11 +165,10 @@ def of_clock(witness: Witness, setting: str, *, leeway: float | None = None) -> 
     """
     if witness.date is None:
         return
-    said, came = witness.date
-    try:
-        skew = came - witness.age - parsedate_to_datetime(said).timestamp()
-    except (ValueError, OverflowError):
+    said, came = epoch_of(witness.date[0]), witness.date[1]
+    if said is None:
         return
+    skew = came - witness.age - said
     # A Date has no fractions, and an answer takes its time.
     if abs(skew) <= (MAX_SKEW if leeway is None else min(MAX_SKEW, max(leeway, 2))):
         yield Finding("ok", setting, "the server's clock and this one agree")

@@ -45,7 +45,7 @@ def of_shared_cache(section: SharedCacheSection) -> Iterator[Finding]:
         works = yield from _kept(cache)
         if works:
             yield from _policy(section)
-            yield _broadcast(bus)
+            yield _broadcast(bus, timeout=section.timeout)
     finally:
         cache.close()
         bus.close()
@@ -110,7 +110,7 @@ def _policy(section: SharedCacheSection) -> Iterator[Finding]:
         yield Finding("warn", _URL, f"{advice}; set it to {_BEST_POLICY}")
 
 
-def _broadcast(bus: RevocationBus) -> Finding:
+def _broadcast(bus: RevocationBus, *, timeout: float) -> Finding:
     revocations = Revocations(None, bus, clock=time.time)
     probe = os.urandom(32)
     begun, came = threading.Event(), threading.Event()
@@ -126,6 +126,7 @@ def _broadcast(bus: RevocationBus) -> Finding:
             return Finding("ok", _BROADCAST, "a message came back to where it was sent from")
     advice = (
         f"no message came back within {PATIENCE:.0f} s, so that a revocation is noticed only after "
-        "ttl; let the user of the Redis PUBLISH and SUBSCRIBE on the channel tokenward:revocations"
+        "ttl; let the user of the Redis PUBLISH and SUBSCRIBE on the channel tokenward:revocations,"
+        f" or, if it is slow, raise shared_cache.timeout ({timeout:g} s)"
     )
     return Finding("FAIL", _BROADCAST, advice)

@@ -103,7 +103,7 @@ def of_rotation(
     made = [key.created_at for key in stored if key.state == "next"]
     if not made:
         advice = "no next key is published, so nobody knows the one that signs after this; run: "
-        yield Finding("FAIL", _KEYS, f"{advice}`tokenward keys rotate --force`")
+        yield Finding("FAIL", _KEYS, f"{advice}`tokenward keys prune`, which makes it")
         return
     # The next key is made when the current one takes over.
     due = max(made) + section.keys.rotate_every

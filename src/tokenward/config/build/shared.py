@@ -71,7 +71,7 @@ def redis_of(section: SharedCacheSection) -> tuple[RedisSharedCache, RedisRevoca
     try:
         return (
             RedisSharedCache(url, secrets=secrets, timeout=section.timeout),
-            RedisRevocationBus(url, secrets=secrets),
+            RedisRevocationBus(url, secrets=secrets, timeout=section.timeout),
         )
     except ConfigurationError as error:
         msg = f"shared_cache: {error}"

@@ -35,20 +35,14 @@ def open_keys(section: ServiceSection, repositories: Repositories) -> KeyRing:
         )
     sealer = sealer_of(section)
     if section.in_memory:
-        return KeyRing.create(repositories.keys, section.keys.algorithm, sealer=sealer)
+        KeyRing.create(repositories.keys, section.keys.algorithm, sealer=sealer)
     return KeyRing.load(
         repositories.keys,
         sealer=sealer,
         algorithm=section.keys.algorithm,
         rotate_every=section.keys.rotate_every,
-        longest_lifetime=longest_lifetime(section),
+        longest_lifetime=section.longest_lifetime,
     )
-
-
-def longest_lifetime(section: ServiceSection) -> int:
-    """Return for how many seconds a token may be good that the service signs."""
-    own = (client.access_token_lifetime or 0 for client in section.clients)
-    return max(section.access_token_lifetime, *own, 0)
 
 
 def initialize_store(settings: Settings) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tokenward.bearer import check_scopes
-from tokenward.config.settings.fields import Names, PositiveSeconds, Secret, Section
+from tokenward.config.settings.fields import Names, PositiveSeconds, Secret, Section, VerifyTLS
 
 _MAX_GROUP_CHARACTERS = 150  # of Django's own column
 _permission = re.compile(r"[^.\s]+\.[^.\s]+").fullmatch
@@ -47,7 +47,7 @@ class LoginSection(Section):
     client_secret: Secret
     timeout: PositiveSeconds = 5
     connect_timeout: PositiveSeconds = 2
-    verify_tls: bool | str = True
+    verify_tls: VerifyTLS = True
 
     @field_validator("issuer")
     @classmethod

@@ -29,11 +29,9 @@ from tokenward.config.settings.fields import (
     plain,
 )
 from tokenward.config.settings.throttle import Proxies, ThrottleSection
+from tokenward.errors import ConfigurationError
 
 Grant = Literal["client_credentials", "refresh_token"]
-
-_SOONEST_ROTATION = 600
-"""Seconds: the next key is published for five minutes before it may sign."""
 
 
 class KeyFilesSection(Section):
@@ -54,14 +52,6 @@ class KeysSection(Section):
     secrets: SealingSecrets = ()
     rotate_every: CountOrNone = 0
     files: KeyFilesSection | None = None
-
-    @field_validator("rotate_every")
-    @classmethod
-    def _leaves_time(cls, seconds: int) -> int:
-        if 0 < seconds < _SOONEST_ROTATION:
-            msg = f"write {_SOONEST_ROTATION} or more: a key is published before it may sign"
-            raise ValueError(msg)
-        return seconds
 
     @model_validator(mode="after")
     def _are_in_one_place(self) -> KeysSection:
@@ -174,6 +164,23 @@ class ServiceSection(Section):
             msg = "two clients have the same client_id"
             raise ValueError(msg)
         return clients
+
+    @model_validator(mode="after")
+    def _rotations_leave_time(self) -> ServiceSection:
+        from tokenward.keys.rotation import Terms  # noqa: PLC0415 - see above
+
+        try:
+            Terms(rotate_every=self.keys.rotate_every, longest_lifetime=self.longest_lifetime)
+        except ConfigurationError as error:
+            msg = f"keys.{error}"
+            raise ValueError(msg) from None
+        return self
+
+    @property
+    def longest_lifetime(self) -> int:
+        """For how many seconds a token may be good that the service signs."""
+        own = (client.access_token_lifetime or 0 for client in self.clients)
+        return max(self.access_token_lifetime, *own, 0)
 
     @property
     def in_memory(self) -> bool:

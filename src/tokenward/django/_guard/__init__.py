@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch
 from django.utils.cache import patch_vary_headers
 from django.views.generic import RedirectView
 
@@ -23,7 +24,7 @@ from tokenward.django._guard.decision import (
 )
 from tokenward.django._state import parts
 from tokenward.errors import AuthError, InsufficientScope, NotAuthenticated
-from tokenward.pages import wants_to_sign_in
+from tokenward.pages import report_missing_page, wants_to_sign_in
 from tokenward.principal import ANONYMOUS
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def answer(request: HttpRequest, error: AuthError) -> HttpResponse:
         and sign_in.login_view is not None
         and wants_to_sign_in(error, request.META["REQUEST_METHOD"], headers)
     ):
-        page = resolve_url(sign_in.login_view)
+        page = _page(sign_in.login_view)
     response: HttpResponse
     # A sign-in page that is itself refused would send the browser round and round.
     if page is not None and page != request.path:
@@ -183,6 +184,14 @@ def answer(request: HttpRequest, error: AuthError) -> HttpResponse:
     if sign_in is not None and sign_in.is_refused(error, headers):
         response.set_cookie(sign_in.name, max_age=0, **sign_in.attributes)
     return response
+
+
+def _page(login_view: str) -> str | None:
+    try:
+        return resolve_url(login_view)
+    except NoReverseMatch:
+        report_missing_page(login_view)
+        return None
 
 
 def finish(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

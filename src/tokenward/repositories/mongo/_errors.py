@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import dns.exception
 from bson.errors import BSONError
 from pymongo import errors as pymongo_errors
 
@@ -29,6 +30,7 @@ FOREIGN_IN_URL = (*FOREIGN, ValueError, TypeError, OSError)
 
 _DUPLICATE_KEY = 11_000
 _INIT = "`tokenward store init`"
+_LOOK_UP = "see whether DNS answers, and has an SRV record for the host in its URL"
 
 # Codes of MongoDB's error_codes.yml that waiting does not cure.
 _ADVICE = {
@@ -71,9 +73,10 @@ def is_duplicate(error: Exception) -> bool:
 
 def unavailable(database: str, error: Exception) -> AuthServiceUnavailable:
     """Return our error for what went wrong while the store was in use."""
-    code = _code(error)
-    advice = _ADVICE.get(code or 0, "see whether it has a primary that this process can reach")
-    hint = f"{named(database)} cannot be used ({_said(error)}): {advice}"
+    look_up = _failed_look_up(error)
+    elsewhere = _LOOK_UP if look_up else "see whether it has a primary that this process can reach"
+    advice = _ADVICE.get(_code(error) or 0, elsewhere)
+    hint = f"{named(database)} cannot be used ({_said(look_up or error)}): {advice}"
     return AuthServiceUnavailable(hint, reason=REASON)
 
 
@@ -83,7 +86,7 @@ def refusal(database: str, error: Exception) -> ConfigurationError | AuthService
         advice = _ADVICE[_code(error) or 0]
         return ConfigurationError(f"{named(database)} cannot be used ({_said(error)}): {advice}.")
     lasting = pymongo_errors.ConfigurationError | pymongo_errors.InvalidName
-    if isinstance(error, lasting):
+    if isinstance(error, lasting) and _failed_look_up(error) is None:
         return wrong_url(error)
     return unavailable(database, error)
 
@@ -128,6 +131,17 @@ def read(database: str, reader: Callable[[Document], _T], document: Document) ->
 def named(database: str) -> str:
     """Return what a database is called in a message."""
     return f"the MongoDB database {shown(database)}"
+
+
+def _failed_look_up(error: Exception) -> dns.exception.DNSException | None:
+    """Return what DNS said of a ``mongodb+srv://`` host, if that is why there is ``error``."""
+    # pymongo has one error for it and for a wrong URL, and not every release of it names a cause.
+    said = error.__context__
+    if not isinstance(said, dns.exception.DNSException):
+        return None
+    # Nobody can be asked for what is no name; that is the URL.
+    is_no_name = isinstance(said, dns.exception.SyntaxError | dns.exception.FormError)
+    return None if is_no_name else said
 
 
 def _said(error: Exception) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tokenward.repositories.sqlite._store import SQLiteStore
 
 # More than one call can add, so that what is over never piles up.
-# More than one call can add, so that what is over never piles up.
 _PURGE = (
     "DELETE FROM counters WHERE position IN"
     " (SELECT position FROM counters WHERE expires_at <= ? ORDER BY expires_at LIMIT 100)"

@@ -1,6 +1,6 @@
 """Entries of type ``introspection``, and ``live`` of those that verify by themselves."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,7 +38,8 @@ class AskingSection(VerifyingSection):
     negative_ttl: Seconds = 15
     max_entries: CountOrNone = 10_000
     stale_if_error: Seconds = 0
-    max_token_bytes: Count = 16_384
+    # No longer one is sent anywhere (RULES 19).
+    max_token_bytes: Annotated[Count, Field(le=16_384)] = 16_384
     token_type_hint: str | None = "access_token"  # noqa: S105 - a kind of token, not a secret
     timeout: PositiveSeconds = 5
     connect_timeout: PositiveSeconds = 2
@@ -79,7 +80,6 @@ class LiveSection(AskingSection):
         "issuer",
         "leeway",
         "roles_claim",
-        "max_token_bytes",
         "timeout",
         "connect_timeout",
         "retries",
