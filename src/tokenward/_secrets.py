@@ -18,7 +18,7 @@ MIN_SECRET_BYTES: Final = 16
 
 _MIN_DIFFERENT = 5
 _MIN_UNGUESSED = 8
-_MIN_GUESSED = 5
+_MIN_GUESSED = 6
 # What people write where a secret belongs, and sequences from the keyboard.
 _PLACEHOLDERS = re.compile(
     "change|replace|insert|example|sample|placeholder|default|dummy|secret|passw(?:or)?d|passphrase"
@@ -28,6 +28,8 @@ _PLACEHOLDERS = re.compile(
     r"|!@#\$%\^&\*\(\)"
 )
 _SYMBOLS = re.compile(r"[\W_]+")
+# What a shell, a chart or a template should have filled in.
+_is_unfilled = re.compile(r"\$\{.*\}|\$?\{\{.*\}\}|<%.*%>", re.DOTALL).fullmatch
 _ADVICE: Final = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
@@ -77,10 +79,14 @@ def check_secret(secret: object, *, what: str, is_text: bool = True) -> str:
 
 
 def _is_placeholder(secret: str) -> bool:
-    unguessed = _PLACEHOLDERS.sub("", _SYMBOLS.sub("", secret))
-    # Symbols between what people write are ornament; a random secret is made of them.
-    if len(secret) - len(_PLACEHOLDERS.sub("", secret)) < _MIN_GUESSED:
-        unguessed += "".join(_SYMBOLS.findall(secret))
+    if _is_unfilled(secret):
+        return True
+    symbols, letters = "".join(_SYMBOLS.findall(secret)), _SYMBOLS.sub("", secret)
+    unguessed = _PLACEHOLDERS.sub("", letters)
+    guessed = (len(letters) - len(unguessed), len(secret) - len(_PLACEHOLDERS.sub("", secret)))
+    # Symbols around what people write are ornament; a random secret has many kinds.
+    if max(guessed) < _MIN_GUESSED and len(set(symbols)) >= _MIN_DIFFERENT:
+        unguessed += symbols
     return len(set(unguessed)) < _MIN_DIFFERENT or len(unguessed) < _MIN_UNGUESSED
 
 

@@ -178,7 +178,7 @@ def safe_next(target: str | None, default: str = "/") -> str:
 
 def report_missing_page(login_view: str) -> None:
     """Log that ``pages.login_view`` leads nowhere; the refusal is answered as without a page."""
-    message = "pages.login_view: there is no view %r, so that nobody is sent to sign in"
+    message = "pages.login_view: no URL can be built for %r, so that nobody is sent to sign in"
     _seldom.log(logging.ERROR, ("login_view", login_view), message, shown(login_view))
 
 

@@ -291,7 +291,7 @@ def test_a_fork_in_the_middle_of_a_call():
     """The child goes on with the token that is kept, and gets the other by a call of its own."""
     # From Python 3.12 on, forking beside other threads warns; it is what is tried here.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
 
     assert "" == done.stderr
     assert ["True 2 True", "0 True"] == done.stdout.splitlines()

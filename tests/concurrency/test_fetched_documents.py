@@ -302,7 +302,7 @@ def test_a_fork_in_the_middle_of_a_discovery():
     """The child goes on with what is known, and discovers what is not."""
     # From Python 3.12 on, forking beside other threads warns; it is what is tried here.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
 
     assert "" == done.stderr
     assert ["True True True", "0 True"] == done.stdout.splitlines()

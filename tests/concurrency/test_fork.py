@@ -88,7 +88,7 @@ def run(script):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=150,
     )
     assert "" == done.stderr
     return done.stdout.splitlines()

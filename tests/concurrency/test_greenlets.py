@@ -117,7 +117,7 @@ class Server:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=150,
         )
         assert (0, "") == (done.returncode, done.stderr)
         return json.loads(done.stdout)

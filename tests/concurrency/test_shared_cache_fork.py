@@ -304,6 +304,6 @@ def test_many_threads_of_either_kind(redis, patched):
         bus.close(); cache.close()
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=150)
 
     assert "640 []" == done.stdout.strip()

@@ -265,7 +265,7 @@ def test_a_fork_in_the_middle_of_a_look_up():
     """The child verifies at once: hits, the token under way in the parent, and a new one."""
     # From Python 3.12 on, forking beside other threads warns; it is what is tried here.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
 
     assert "" == done.stderr
     assert ["cached cold other True", "0 other"] == done.stdout.splitlines()

@@ -440,7 +440,10 @@ def test_a_400_may_be_about_our_credentials(server, make, caplog):
 
 @pytest.mark.parametrize(
     ("said", "shown"),
-    [("invalid_request", "400 invalid_request"), (f"bad token {TOKEN}", "400"), (TOKEN, "400")],
+    [
+        ("invalid_request", "400 invalid_request"),
+        *((f"bad token {TOKEN}", "400"), (TOKEN, "400"), ("a_token_all_in_small_letters", "400")),
+    ],
 )
 def test_the_code_of_an_error_is_in_the_hint(stub, make, said, shown):
     """And nothing that is no code: servers repeat the token there (RULES 14)."""
@@ -1113,6 +1116,21 @@ def test_close_closes_the_transport(stub, make):
     verifier.close()
 
     assert ("closed", "u1") == (stub.sent[-1], verifier.verify(TOKEN).subject)
+
+
+@pytest.mark.parametrize("said", [None, ["active"], "active", True], ids=str)
+def test_a_client_of_your_own_may_return_anything(stub, make, said):
+    """What is no mapping is no answer, and nobody is refused for it."""
+
+    class Odd(IntrospectionClient):
+        def introspect(self, token):
+            return said
+
+    client = Odd(stub.endpoint, client_auth=ClientSecretBasic("orders", "secret"))
+    verifier = make(stub, client=client)
+
+    assert f"Odd.introspect returned {type(said).__name__}" in outage(verifier, "bad_response").hint
+    assert 0 == verifier.stats().entries
 
 
 @dataclass

@@ -759,6 +759,7 @@ def test_a_point_of_small_order_is_no_key(y, sign):
         ("RS256", "['RS256']"),
         (None, "a list of names"),
         (7, "a list of names"),
+        ([["RS256"]], "choose from"),
         (["none"], "none"),
         (["RS256", "none"], "none"),
         (["rs256"], "rs256"),

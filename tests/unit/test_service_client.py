@@ -193,6 +193,7 @@ class TestConstruction:
             {"verify_tls": False},
             {"connect_timeout": 0},
             {"proxies": {"https": "socks5://proxy.example"}},
+            {"proxies": "http://proxy.example:3128"},
             {"verify_tls": "/nowhere/ca.pem"},
         ],
         ids=str,

@@ -440,15 +440,33 @@ def test_a_message_of_somebody_else_is_dropped(bus, heard, caplog, message):
     assert "opens with none of the secrets" in caplog.text
 
 
-@pytest.mark.parametrize("odd", [None, 5, "text", [1], bytearray, memoryview], ids=str)
+@pytest.mark.parametrize("odd", [None, 5, "text", [1]], ids=str)
 def test_a_bus_of_your_own_may_bring_anything(bus, heard, clock, caplog, odd):
     """The callback never raises: what is not bytes opens with none of the secrets."""
     Revocations(None, bus, clock=clock).publish(DIGEST)
     heard.clear()
-    bus.publish(odd(bus.messages[0]) if isinstance(odd, type) else odd)
+    bus.publish(odd)
 
     assert [] == heard
     assert "opens with none of the secrets" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_messages_of_any_kind_of_bytes_are_read(bus, heard, clock, kind):
+    """As message queues hand them over; a revocation would be lost."""
+    Revocations(None, bus, clock=clock).publish(DIGEST)
+    heard.clear()
+    bus.publish(kind(bus.messages[0]))
+    assert [DIGEST] == heard
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_values_of_any_kind_of_bytes_are_read(answers, cache, kind):
+    """As databases hand them over."""
+    reader = answers()
+    put(reader)
+    cache.values = {name: kind(value) for name, value in cache.values.items()}
+    assert CLAIMS == reader.get(DIGEST).claims
 
 
 def test_a_message_of_another_deployment_is_dropped(bus, heard, clock):

@@ -35,8 +35,12 @@ def checked_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of ``proxies``.
 
     Raises:
-        ConfigurationError: One of them is not an ``http://`` URL with a host.
+        ConfigurationError: One is not an ``http://`` URL with a host, or this is no mapping.
     """
+    if not isinstance(proxies, Mapping):
+        raise ConfigurationError(
+            "proxies is a mapping, such as {'https': 'http://proxy.example.com:3128'}."
+        )
     for key, proxy in proxies.items():
         try:
             parts = urlsplit(str(proxy))

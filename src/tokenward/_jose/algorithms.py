@@ -53,14 +53,17 @@ def check_algorithms(algorithms: Collection[str]) -> frozenset[str]:
         raise ConfigurationError(f"algorithms is a list of names; write [{algorithms!r}].")
     if not isinstance(algorithms, Collection):
         raise ConfigurationError("algorithms is a list of names, such as ['ES256'].")
-    names = frozenset(algorithms)
-    if not names:
+    if not algorithms:
         raise ConfigurationError("algorithms must name at least one algorithm, such as 'ES256'.")
-    unknown = sorted(shown(name) for name in names if name not in SUPPORTED)
+    given: Collection[object] = algorithms
+    unknown = sorted(
+        shown(name) for name in given if not isinstance(name, str) or name not in SUPPORTED
+    )
     if unknown:
         raise ConfigurationError(
             f"algorithms has {', '.join(unknown)}; choose from {', '.join(sorted(SUPPORTED))}."
         )
+    names = frozenset(algorithms)
     if names & SYMMETRIC and names & ASYMMETRIC:
         raise ConfigurationError(
             "algorithms mixes HS* with public-key algorithms; give each its own verifier."

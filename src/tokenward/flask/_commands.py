@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from flask import current_app
 from flask.cli import FlaskGroup, with_appcontext
+from werkzeug.routing import BuildError
 
 from tokenward._log import shown
 from tokenward.authenticator import in_force
@@ -83,19 +84,25 @@ def _check(arguments: Namespace, terminal: Terminal, home: Home) -> int:
     missing = _missing_page(current_app)
     if missing is not None:
         terminal.say(
-            f"FAIL pages.login_view: {shown(missing)} is no endpoint of the application, so that"
-            " browsers that have to sign in get a 401 instead of the way there; write the name of"
-            " the sign-in page's endpoint"
+            f"FAIL pages.login_view: no URL can be built for {shown(missing)}, so that browsers"
+            " that have to sign in get a 401 instead of the way there; write the name of the"
+            " sign-in page's endpoint, which takes no arguments"
         )
     return REFUSED if unanswered or missing is not None else status
 
 
 def _missing_page(app: Flask) -> str | None:
-    """Return the ``login_view`` if no view has that name."""
+    """Return the ``login_view`` if no URL can be built for it."""
     state = app.extensions.get(EXTENSION)
     sign_in = state.sign_in if isinstance(state, AppState) else None
     view = None if sign_in is None else sign_in.login_view
-    return None if view in app.view_functions else view
+    if view is not None:
+        try:
+            with app.test_request_context():
+                app.url_for(view, next="/")
+        except BuildError:
+            return view
+    return None
 
 
 def _asking_nobody(app: Flask) -> Iterator[str]:

@@ -200,4 +200,13 @@ def _asker(client: IntrospectionClient) -> Callable[[str], Answer]:
     # A client that changes what the public method does means every question.
     if type(client).introspect is IntrospectionClient.introspect:
         return lambda token: client.ask(token)  # noqa: PLW0108 - as it is at that time
-    return lambda token: Answer(client.introspect(token), storable=True)
+
+    def ask(token: str) -> Answer:
+        claims: object = client.introspect(token)
+        if not isinstance(claims, Mapping):
+            returned = f"introspect returned {type(claims).__name__}, no mapping"
+            hint = f"{type(client).__name__}.{returned}"
+            raise AuthServiceUnavailable(hint, reason="bad_response")
+        return Answer(claims, storable=True)
+
+    return ask

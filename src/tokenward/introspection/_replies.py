@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,9 +26,23 @@ if TYPE_CHECKING:
 CLIENT_REFUSED_BACK_OFF = 5.0
 """Seconds without a call after the server refused *our* credentials."""
 
-# What a code of RFC 6749, section 5.2, or of an extension looks like. Some servers say in its place
-# what they make of the token, and repeat it.
-_is_code = re.compile(r"[a-z_]{1,40}").fullmatch
+# Of RFC 6749, sections 4.1.2.1 and 5.2, and RFC 7009. No other is repeated: some servers say in its
+# place what they make of the token, and quote it.
+_CODES = frozenset(
+    {
+        "access_denied",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_token",
+        "server_error",
+        "temporarily_unavailable",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "unsupported_token_type",
+    }
+)
 
 _logger = logging.getLogger("tokenward.introspection")
 _seldom = OncePerMinute(_logger)
@@ -159,4 +172,4 @@ def _oauth_error(response: Response) -> str:
         code = _json.loads(response.body).get("error")
     except _json.JSONError:
         return ""
-    return code if isinstance(code, str) and _is_code(code) else ""
+    return code if isinstance(code, str) and code in _CODES else ""

@@ -17,6 +17,7 @@ from tokenward.shared_cache.places import (
     SCHEMA,
     TOMBSTONE,
     Places,
+    bytes_in,
 )
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ class SharedAnswers:
             raise ValueError(msg)
         return found
 
-    def _opened(self, sealed: object, digest: bytes) -> tuple[dict[str, Any], float, float] | None:
-        # A cache of your own may return anything.
-        if not isinstance(sealed, bytes) or len(sealed) > MAX_VALUE_BYTES:
+    def _opened(self, value: object, digest: bytes) -> tuple[dict[str, Any], float, float] | None:
+        sealed = bytes_in(value)
+        if sealed is None or len(sealed) > MAX_VALUE_BYTES:
             return None
         opened = self._places.box.open(sealed, self._asked + digest)
         if opened is None:

@@ -73,3 +73,8 @@ def secrets_of(shared: SharedCache | RevocationBus) -> Sequence[str]:
         type(shared).__name__,
     )
     return _MADE_UP
+
+
+def bytes_in(value: object) -> bytes | None:
+    """Return what a cache or a bus of your own hands over; ``None``: these are no bytes."""
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None

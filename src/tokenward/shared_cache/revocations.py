@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenward._seal import Box
 from tokenward.shared_cache.careful import Careful, seldom
-from tokenward.shared_cache.places import SCHEMA, TOMBSTONE, TOMBSTONE_SECONDS, Places, secrets_of
+from tokenward.shared_cache.places import (
+    SCHEMA,
+    TOMBSTONE,
+    TOMBSTONE_SECONDS,
+    Places,
+    bytes_in,
+    secrets_of,
+)
 
 if TYPE_CHECKING:
     from tokenward.protocols import Clock, RevocationBus, SharedCache
@@ -103,10 +110,9 @@ class Revocations:
                 self._bus.publish(message)
 
     def _read(self, message: object) -> bytes | None:
-        opened = None
-        # A bus of your own may bring anything.
-        if self._box is not None and isinstance(message, bytes):
-            opened = self._box.open(message, SCHEMA)
+        opened, sealed = None, bytes_in(message)
+        if self._box is not None and sealed is not None:
+            opened = self._box.open(sealed, SCHEMA)
         if opened is None:
             seldom.log(
                 logging.WARNING,

@@ -100,3 +100,9 @@ def test_a_sign_in_page_that_no_view_is_called_after_is_a_failure(check):
     for name in ("sign_inn", "/sign_in"):
         expected = (1, ["pages.login_view"])
         assert expected == check(views, {"cookie": "shop", "login_view": name})
+
+
+def test_a_sign_in_page_whose_url_takes_arguments_is_a_failure(check):
+    """Nobody would know which of them to send a browser to."""
+    expected = (1, ["pages.login_view"])
+    assert expected == check({"<lang>": view}, {"cookie": "shop", "login_view": "<lang>"})

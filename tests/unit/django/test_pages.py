@@ -358,7 +358,7 @@ def test_a_sign_in_page_that_is_not_there_is_none(make, caplog):
     answers = [browser.get("/profile"), browser.get("/profile", headers={})]
     assert [401, 401] == [answer.status_code for answer in answers]
     assert "not_authenticated" == answers[0].json()["error"]
-    assert "pages.login_view: there is no view 'sign-inn'" in caplog.text
+    assert "pages.login_view: no URL can be built for 'sign-inn'" in caplog.text
 
 
 def test_a_cookie_that_is_refused_is_taken_back(browser):

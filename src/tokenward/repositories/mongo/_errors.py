@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import dns.exception
+import dns.name
 from bson.errors import BSONError
 from pymongo import errors as pymongo_errors
 
@@ -29,6 +30,12 @@ FOREIGN = (pymongo_errors.PyMongoError, BSONError, OverflowError, UnicodeError)
 FOREIGN_IN_URL = (*FOREIGN, ValueError, TypeError, OSError)
 
 _DUPLICATE_KEY = 11_000
+_NO_NAME = (
+    dns.exception.SyntaxError,
+    dns.exception.FormError,
+    dns.name.IDNAException,
+    dns.name.NoIDNA2008,
+)
 _INIT = "`tokenward store init`"
 _LOOK_UP = "see whether DNS answers, and has an SRV record for the host in its URL"
 
@@ -140,8 +147,7 @@ def _failed_look_up(error: Exception) -> dns.exception.DNSException | None:
     if not isinstance(said, dns.exception.DNSException):
         return None
     # Nobody can be asked for what is no name; that is the URL.
-    is_no_name = isinstance(said, dns.exception.SyntaxError | dns.exception.FormError)
-    return None if is_no_name else said
+    return None if isinstance(said, _NO_NAME) else said
 
 
 def _said(error: Exception) -> str:
