@@ -21,7 +21,7 @@ from tokenward.errors import (
     ConfigurationError,
     InvalidToken,
 )
-from tokenward.protocols import serves_live, warm_up
+from tokenward.protocols import serves_live, thread_sensitive, warm_up
 
 if TYPE_CHECKING:
     from tokenward.principal import Principal
@@ -90,6 +90,11 @@ class Unreserved:
     def serves_live(self) -> bool:
         """Whether the verifier can ask its issuer."""
         return serves_live(self.verifier)
+
+    @property
+    def thread_sensitive(self) -> bool:
+        """Whether the verifier reads Django's database."""
+        return thread_sensitive(self.verifier)
 
     def _checked(self, principal: Principal) -> Principal:
         if principal.issuer in self._reserved:
@@ -212,6 +217,11 @@ class ByIssuer:
     def serves_live(self) -> bool:
         """Whether every verifier that is registered here can ask its issuer."""
         return all(serves_live(verifier) for verifier in self._all())
+
+    @property
+    def thread_sensitive(self) -> bool:
+        """Whether a verifier that is registered here reads Django's database."""
+        return any(thread_sensitive(verifier) for verifier in self._all())
 
     @property
     def absent_detail(self) -> str | None:

@@ -23,7 +23,9 @@ class TokenVerifier(Protocol):
     """Turns a token into a `Principal`, or says why not.
 
     One that has nobody to ask for ``live`` decisions says so with an attribute
-    ``serves_live = False``; without the attribute it is taken to have somebody.
+    ``serves_live = False``; without the attribute it is taken to have somebody. One that reads
+    Django's database says so with ``thread_sensitive = True``: asked from an event loop, it is then
+    called on the thread that those connections belong to.
 
     Two more members are optional; an `Authenticator` looks for them where a request presents
     nothing at all:
@@ -50,6 +52,11 @@ class TokenVerifier(Protocol):
 def serves_live(verifier: object) -> bool:
     """Tell whether a verifier can ask the issuer, as far as it says: see `TokenVerifier`."""
     return bool(getattr(verifier, "serves_live", True))
+
+
+def thread_sensitive(verifier: object) -> bool:
+    """Tell whether a verifier reads Django's database, as far as it says: see `TokenVerifier`."""
+    return bool(getattr(verifier, "thread_sensitive", False))
 
 
 def warm_up(verifier: object) -> bool:

@@ -404,6 +404,17 @@ def test_a_family_is_found_by_its_exact_id(tokens):
     assert tokens.family_active("family")
 
 
+def test_what_no_store_could_be_asked_for_is_nothing(tokens):
+    """Longer than a message to a database may be: nobody's name, and no outage."""
+    name = "x" * 20_000_000
+    assert tokens.family_active(name) is False
+    assert tokens.is_over("a", name) is True
+    assert tokens.end_family(name) is False
+    assert tokens.families(name) == []
+    assert tokens.end_all(name) == 0
+    assert tokens.take_one_time(digest("a"), name) is None
+
+
 def test_an_access_token_is_over_when_it_or_its_family_is(tokens):
     """Both are asked in one go; a family that nobody knows does not go on."""
     login(tokens, "active")

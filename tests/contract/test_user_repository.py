@@ -283,6 +283,11 @@ def test_looking_for_nobody_finds_nobody(users, name):
     assert users.get_by_id(name) is None
 
 
+def test_nobody_has_an_id_that_no_store_could_be_asked_for(users):
+    """Longer than a message to a database may be: nobody's id, and no outage."""
+    assert users.get_by_id("x" * 20_000_000) is None
+
+
 @given(st.text())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_text_is_looked_for_without_an_error(users, text):

@@ -307,6 +307,23 @@ REFUSED = {
         NOBODY,
     ),
     "OPTIONS that is no preflight": (("OPTIONS /", ("Origin", ORIGIN)), NOBODY),
+    "a preflight that says it is DELETE": (
+        (
+            "OPTIONS /",
+            ("Origin", ORIGIN),
+            ("Access-Control-Request-Method", "DELETE"),
+            ("X-HTTP-Method-Override", "DELETE"),
+        ),
+        NOBODY,
+    ),
+    "a preflight that says it is DELETE in its query": (
+        (
+            "OPTIONS /?_method=DELETE",
+            ("Origin", ORIGIN),
+            ("Access-Control-Request-Method", "DELETE"),
+        ),
+        NOBODY,
+    ),
     "OPTIONS with a bad token": (("OPTIONS /", bearer("nonsense")), BAD_TOKEN),
     "GET that looks like a preflight": (
         ("/", ("Origin", ORIGIN), ("Access-Control-Request-Method", "GET")),

@@ -664,6 +664,17 @@ class TestWSGI:
             environ = self.environ(b"", **{"wsgi.input": Gone()}, **more)
             assert door.call(environ).status == 400
 
+    def test_malformed_chunk_is_a_400(self, door):
+        """Servers have errors of their own for it, of any type."""
+
+        class Malformed(io.RawIOBase):
+            def read(self, size=-1):
+                raise RuntimeError("no size")
+
+        environ = self.environ(b"", **{"wsgi.input": Malformed(), "wsgi.input_terminated": True})
+        answer = door.call(environ)
+        assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+
     def test_path_that_is_not_ascii_is_404(self, door):
         """PEP 3333: bytes as latin-1; compared as they stand."""
         assert door.call({"PATH_INFO": "/m\xe9", "REQUEST_METHOD": "GET"}).status == 404
@@ -807,6 +818,20 @@ class TestFlask:
             content_type=JSON,
             environ_overrides={"CONTENT_LENGTH": "1000"},
         )
+        assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+    @pytest.mark.parametrize("error", [RuntimeError("no size"), ConnectionResetError()])
+    def test_malformed_chunk_is_a_400(self, service, error):
+        """Servers raise what they like for it, and for a peer that goes away."""
+
+        class Malformed(io.RawIOBase):
+            def read(self, size=-1):
+                raise error
+
+        app = Flask(__name__)
+        app.register_blueprint(auth_service_blueprint(service))
+        chunked = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True, "wsgi.input": Malformed()}
+        answer = app.test_client().post("/login", content_type=JSON, environ_overrides=chunked)
         assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
 
     @pytest.mark.parametrize(("size", "status"), [(len(CREDENTIALS), 200), (1_000_000, 413)])

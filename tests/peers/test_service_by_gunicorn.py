@@ -107,6 +107,19 @@ def test_chunked_body_is_capped(issuer, size, status):
         connection.close()
 
 
+@pytest.mark.parametrize("chunks", [b"ZZ\r\n", b"2\r\n{}XX", b"2\r\n{}\r\n"])
+def test_malformed_chunks_are_a_400(issuer, chunks):
+    """No size, no end of a chunk, no last chunk: none is our error, and none is complained of."""
+    host, port = issuer.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=90) as connection:
+        connection.sendall(
+            b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+        )
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+
+
 def test_doubled_authorization_is_a_400(issuer):
     """Gunicorn joins repeated headers by a comma."""
     connection = http.client.HTTPConnection(issuer.removeprefix("http://"), timeout=90)

@@ -4,13 +4,16 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from redis_server import RedisServer
 
+from tokenward.cli import main
 from tokenward.errors import TooManyAttempts
 from tokenward.testing import FakeClock
 from tokenward.throttle import LoginThrottle, on_redis, outage
@@ -233,6 +236,61 @@ def test_a_wrong_password_is_shown_nowhere(tmp_path, process, caplog):
     assert "AuthenticationError" in caplog.text
     assert PASSWORD not in caplog.text
     assert "pw-%2F" not in caplog.text
+
+
+def documented_rights():
+    """Return what the user is given in docs/service/throttling.md."""
+    page = (Path(__file__).parents[2] / "docs/service/throttling.md").read_text()
+    return re.search(r"^ACL SETUSER throttle on >PASSWORD (.+)$", page, re.MULTILINE)[1].split()
+
+
+def as_user(redis, *rights):
+    """Return the URL of a user who has these rights and no others."""
+    assert b"+OK" in command(redis, "ACL", "SETUSER", "throttle", "reset", "on", ">pw", *rights)
+    return f"redis://throttle:pw@127.0.0.1:{redis.port}/0"
+
+
+def test_the_documented_rights_are_enough(redis, process, caplog):
+    """To count, to share the limit, and to forgive."""
+    url = as_user(redis, *documented_rights())
+    one, other = process(url), process(url)
+    assert (2, 1, 0) == (looked_at(one, 2), looked_at(other, 3), looked_at(one, 1))
+    looked_at(one, 1, "bob")
+    other.attempt("login", "bob", HERE).succeeded()
+    assert 3 == looked_at(one, 4, "bob")
+    assert "" == caplog.text
+
+
+@pytest.mark.parametrize("missing", [*documented_rights()[1:], "~LIMITS:*"])
+def test_a_right_that_is_missing_is_spoken_of(redis, process, missing, caplog):
+    """Each is needed; the log says what is, and where that stands."""
+    url = as_user(redis, *(right for right in documented_rights() if right != missing))
+    throttle = process(url)
+    looked_at(throttle, 1)
+    throttle.attempt("login", "ada", HERE).succeeded()
+    (record,) = caplog.records
+    assert "may not run" in record.getMessage()
+    assert "docs/service/throttling.md" in record.getMessage()
+    assert "pw" not in record.getMessage()
+
+
+def test_the_doctor_speaks_of_a_right_that_is_missing(redis, tmp_path, capsys):
+    """In the words of the log."""
+    url = as_user(redis, *documented_rights()[:-1])
+    path = tmp_path / "tokenward.toml"
+    path.write_text(
+        f"""
+        [service]
+        issuer = "http://127.0.0.1:8000"
+        audience = "orders"
+        store = "sqlite:///{tmp_path}/tokenward.db"
+        throttle = {{ storage = "{url}" }}
+        """
+    )
+    path.chmod(0o600)
+    assert 0 == main(["store", "init", "--config", str(path)])
+    assert 3 == main(["doctor", "--config", str(path)])
+    assert "FAIL service.throttle.storage: the user of the Redis may not" in capsys.readouterr().out
 
 
 def test_a_password_is_percent_decoded(tmp_path, process):

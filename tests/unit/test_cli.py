@@ -161,11 +161,12 @@ class TestUsage:
         """No thread could answer nothing."""
         assert 2 == run("serve", "--config", config, "--threads", "0")[0]
 
-    def test_an_interrupt_is_quiet(self, run, config, monkeypatch):
-        """Ctrl-C at a prompt: 130, and no word."""
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])
+    def test_an_interrupt_is_quiet(self, run, config, monkeypatch, error):
+        """Ctrl-C or Ctrl-D at a prompt: 130, and no word."""
 
         def interrupted(_prompt):
-            raise KeyboardInterrupt
+            raise error
 
         monkeypatch.setattr(getpass, "getpass", interrupted)
         assert (130, "", "") == run("hash-password", tty=True)

@@ -64,8 +64,9 @@ def run(server, key_file, monkeypatch):
     def up_to(text):
         names = {"__name__": "page", "CollectorRegistry": CollectorRegistry}
         for block in BLOCKS:
-            # The certificate has its own place below, and its files are not made here.
-            if "MutualTLS" in block:
+            # The certificate has its own place below, and its files are not made here. What patches
+            # Python is for gunicorn, in tests/peers/test_gevent_by_gunicorn.py.
+            if "MutualTLS" in block or "monkey" in block:
                 continue
             code = block.replace("https://as.example", server.issuer)
             code = code.replace("/run/secrets/orders-key.pem", str(key_file))

@@ -130,6 +130,32 @@ def test_a_preflight_passes_and_no_other_options():
     assert ask(app, method="OPTIONS").status == 401
 
 
+def overriding(app):
+    """Let a header stand for the method, as a pattern in Flask's documentation does."""
+
+    def overridden(environ, start_response):
+        method = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", environ["REQUEST_METHOD"])
+        return app(environ | {"REQUEST_METHOD": method}, start_response)
+
+    return overridden
+
+
+def test_a_preflight_runs_nothing_under_another_method():
+    """The application gets the preflight of a browser, and no DELETE in the guise of one."""
+    ran = []
+
+    def noting(environ, start_response):
+        ran.append(environ["REQUEST_METHOD"])
+        return who(environ, start_response)
+
+    app = make(overriding(noting), default_access="deny")
+    preflight = {"HTTP_ORIGIN": "https://a.example", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}
+    assert ask(app, method="OPTIONS", **preflight).status == 200
+    preflight["HTTP_X_HTTP_METHOD_OVERRIDE"] = "DELETE"
+    assert ask(app, method="OPTIONS", **preflight).status == 401
+    assert ["OPTIONS"] == ran
+
+
 def test_a_refusal_names_the_realm_and_its_length():
     """A whole response, with what it depends on."""
     answer = ask(make(who, realm="shop", default_access="deny"))
@@ -536,6 +562,8 @@ def test_require_lets_a_preflight_through():
     answer = ask(app, method="OPTIONS", **preflight)
     assert (answer.status, answer.body) == (200, b"")
     assert ask(app, "alice", method="OPTIONS").status == 403
+    preflight["HTTP_X_HTTP_METHOD_OVERRIDE"] = "DELETE"
+    assert ask(make(requiring()), method="OPTIONS", **preflight).status == 401
 
 
 def test_require_finds_nobody_on_a_public_path():

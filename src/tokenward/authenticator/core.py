@@ -12,7 +12,7 @@ from tokenward.authenticator.rules import SAFE_METHODS, Origins, PublicPaths
 from tokenward.authenticator.sources import EnvironHeaders, authorization
 from tokenward.bearer import check_realm, error_response, read_bearer, refuse_query_token
 from tokenward.errors import AuthError, ConfigurationError, InvalidToken, NotAuthenticated
-from tokenward.protocols import serves_live, warm_up
+from tokenward.protocols import serves_live, thread_sensitive, warm_up
 
 if TYPE_CHECKING:
     from tokenward.authenticator.credential import Credential
@@ -230,6 +230,11 @@ class Authenticator:
     def serves_live(self) -> bool:
         """Whether every credential's verifier can take a ``live`` decision."""
         return all(serves_live(credential.verifier) for credential in self.credentials)
+
+    @property
+    def thread_sensitive(self) -> bool:
+        """Whether a credential's verifier reads Django's database; see `TokenVerifier`."""
+        return any(thread_sensitive(credential.verifier) for credential in self.credentials)
 
     def is_public(self, method: str, path: str) -> bool:
         """Tell whether credentials are not looked at; ``path`` percent-decoded once."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from tokenward.errors import ConfigurationError, CrossSiteRequest
 
@@ -20,6 +20,9 @@ _odd = re.compile(r"//|\\|;|[\x00-\x1f\x7f-\x9f]|/\.{1,2}(?:/|\Z)").search
 # An ASCII name or an IPv4 address, or an IPv6 address in brackets.
 _host = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]").fullmatch
 _rule = re.compile(r"(?:([A-Z]+) )?(/.*)", re.DOTALL).fullmatch
+_REQUESTED = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+# A field of the query that stands for the method.
+_override = re.compile(r"_method|.*method[_-]?override.*", re.IGNORECASE | re.DOTALL).fullmatch
 
 
 class PublicPaths:
@@ -131,13 +134,32 @@ def _origin(origin: str) -> str:
     return origin
 
 
-def is_preflight(method: str, headers: Headers) -> bool:
-    """Tell whether this is a CORS preflight, which browsers send without credentials."""
+def is_preflight(environ: Mapping[str, Any]) -> bool:
+    """Tell whether this is a CORS preflight, which browsers send without credentials.
+
+    What could have an application take it for another method makes it none: a further header with
+    ``METHOD`` in its name (``X-HTTP-Method-Override``), a body, or ``_method`` and the like in the
+    query.
+
+    Args:
+        environ: The WSGI environment (PEP 3333).
+    """
     return (
-        method == "OPTIONS"
-        and headers.get("Origin") is not None
-        and headers.get("Access-Control-Request-Method") is not None
+        environ["REQUEST_METHOD"] == "OPTIONS"
+        and "HTTP_ORIGIN" in environ
+        and _REQUESTED in environ
+        and not any(
+            key.startswith("HTTP_") and "METHOD" in key and key != _REQUESTED for key in environ
+        )
+        and environ.get("CONTENT_LENGTH") in (None, "", "0")
+        and "HTTP_TRANSFER_ENCODING" not in environ
+        and not any(map(_override, _query_names(environ.get("QUERY_STRING", ""))))
     )
+
+
+def _query_names(query: str) -> list[str]:
+    # Some parsers part fields at a semicolon too.
+    return [name for name, _ in parse_qsl(query.replace(";", "&"), keep_blank_values=True)]
 
 
 def _texts(values: Iterable[str], what: str) -> Sequence[str]:

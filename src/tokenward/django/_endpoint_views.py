@@ -118,12 +118,13 @@ class _Body:
         if left <= 0:
             return b""
         chunk = b""
-        # A server may raise when the peer goes away; what came until then is no body.
+        # A server may raise what it likes when the peer goes away or its chunks are malformed; what
+        # came until then is no body.
         broken = True
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             chunk = self._read(min(limit, left))
             broken = not chunk and self._declared is not None
         if broken:
-            raise InvalidRequest(hint="the body ended too early", reason="malformed_body")
+            raise InvalidRequest(hint="the body is cut or malformed", reason="malformed_body")
         self._count += len(chunk)
         return chunk

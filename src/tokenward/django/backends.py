@@ -20,12 +20,12 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import BaseBackend
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import close_old_connections
 from django.views.decorators.debug import sensitive_variables
 
 from tokenward._log import OncePerMinute
 from tokenward.django._database import translated_errors
 from tokenward.django._guard import authenticator_in_force
+from tokenward.django._guard.decision import off_the_loop
 from tokenward.django._password_service import principal_of
 from tokenward.django._state import SETTING
 from tokenward.django.errors import SignInThrottled, SignInUnavailable
@@ -98,7 +98,7 @@ class TokenBackend(BaseBackend):
         try:
             principal = _cached(token)
             if principal is None:
-                principal = await sync_to_async(_off_the_loop, thread_sensitive=False)(token)
+                principal = await _averified(token)
             if needs_database(principal):
                 return await sync_to_async(user_for)(principal)
             return user_for(principal)
@@ -232,14 +232,7 @@ def _cached(token: object) -> Principal | None:
     return None if found is None else found.principal
 
 
-@sensitive_variables("token")
-def _off_the_loop(token: object) -> Principal:
-    # No request begins or ends on this thread, so that nobody else would look after what it opens.
-    close_old_connections()
-    try:
-        return _verified(token)
-    finally:
-        close_old_connections()
+_averified = off_the_loop(_verified)
 
 
 def _as_header(token: object) -> dict[str, str]:

@@ -31,6 +31,7 @@ from tokenward.django._guard import (
     aauthorize,
     answer,
     aprincipal_of,
+    atell_kept,
     authenticate,
     authenticator_in_force,
     authorize,
@@ -38,6 +39,7 @@ from tokenward.django._guard import (
     finish,
     principal_of,
     seen_in,
+    tell_kept,
     unrun,
 )
 from tokenward.django._guard.user import auser_of, user_of
@@ -71,9 +73,9 @@ class TokenwardMiddleware:
     every view needs a token that is not `public`; a path without a view stays 404. Who presents
     nothing is, to ``request.user``, whoever the session says.
 
-    Once the response is made, a refusal could not be answered any more: to what looks at
-    ``request.user`` only then, as a log does or the body of a streaming response, who presented
-    what is refused is nobody.
+    Once the response is made, a refusal could not be answered any more: to what looks at one of
+    them only then, as a log does or the body of a streaming response, who presented what is
+    refused is nobody.
 
     It may stand before or behind Django's ``AuthenticationMiddleware``, and needs it only for
     sessions. Sync and async.
@@ -115,7 +117,9 @@ class TokenwardMiddleware:
                 response = self.get_response(request)
         except AuthError as error:
             response = answer(request, error)
-        return _finished(request, cast("HttpResponseBase", response))
+        response = _finished(request, cast("HttpResponseBase", response))
+        tell_kept(request)
+        return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         _prepare(request)
@@ -128,7 +132,9 @@ class TokenwardMiddleware:
                 response = await self.get_response(request)
         except AuthError as error:
             response = answer(request, error)
-        return _finished(request, cast("HttpResponseBase", response))
+        response = _finished(request, cast("HttpResponseBase", response))
+        await atell_kept(request)
+        return response
 
     def _process_view(
         self, request: HttpRequest, view: Any, _args: object, _kwargs: object
@@ -205,6 +211,7 @@ def _prepare(request: HttpRequest) -> None:
     principal = _Lazy(functools.partial(_principal, this))
     seen = seen_in(request)
     seen.lazy = (user, principal)
+    seen.untold = []
     there = cast("Any", request)
     there.principal = principal
     there.aprincipal = functools.partial(_aprincipal, this)
@@ -234,7 +241,13 @@ def _principal(this: weakref.ref[HttpRequest]) -> Any:
 
 
 async def _aprincipal(this: weakref.ref[HttpRequest]) -> Principal:
-    return await aprincipal_of(_alive(this))
+    request = _alive(this)
+    try:
+        return await aprincipal_of(request)
+    except AuthError:
+        if seen_in(request).is_over:
+            return ANONYMOUS
+        raise
 
 
 def _user(this: weakref.ref[HttpRequest]) -> Any:
@@ -255,7 +268,12 @@ async def _auser(this: weakref.ref[HttpRequest]) -> Any:
     seen = seen_in(request)
     if seen.bears_token and seen.is_open and not seen.asked:
         return AnonymousUser()
-    return await auser_of(request)
+    try:
+        return await auser_of(request)
+    except AuthError:
+        if seen.is_over:
+            return AnonymousUser()
+        raise
 
 
 def _alive(this: weakref.ref[HttpRequest]) -> HttpRequest:

@@ -72,6 +72,9 @@ class DjangoUserRepository(RecordUserRepository):
         ConfigurationError: The settings or the user model do not allow it.
     """
 
+    # Read on another thread, the database would not show what a test has written.
+    thread_sensitive = True
+
     def __init__(
         self,
         *,

@@ -3,6 +3,9 @@
 A receiver learns of a decision and takes no part in it: whatever it raises is logged, and the
 request goes on as decided. Who wants to refuse does that in a decorator, in ``on_user`` or in the
 view. From Django 5.0 on, receivers may be async.
+
+None is called on an event loop where it would block that: what comes up there without an ``await``,
+in ``request.user`` for one, the middleware sends once the response is made.
 """
 
 from __future__ import annotations

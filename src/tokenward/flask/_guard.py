@@ -14,7 +14,7 @@ from blinker import Namespace
 from flask import Flask, Response, after_this_request
 from werkzeug.routing import BuildError
 
-from tokenward.authenticator import EnvironHeaders, Requirement, in_force, is_preflight
+from tokenward.authenticator import Requirement, in_force, is_preflight
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
 from tokenward.flask._state import EXTENSION, Seen, app_state, kept, this_app, this_request
 from tokenward.pages import report_missing_page, wants_to_sign_in
@@ -174,7 +174,7 @@ def _authenticate(
     now: Request, names: dict[str, Any], requirement: Requirement, *, again: bool
 ) -> Seen | None:
     environ = now.environ
-    if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight("OPTIONS", EnvironHeaders(environ)):
+    if environ["REQUEST_METHOD"] == "OPTIONS" and is_preflight(environ):
         return None
     authenticator = in_force(app_state().authenticator)
     if again:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from tokenward.endpoints import (
     ENDPOINTS,
@@ -94,8 +94,8 @@ class _Body:
             return self._stream.read(limit)
         except RequestEntityTooLarge:
             refusal = PayloadTooLarge("larger than the application's MAX_CONTENT_LENGTH")
-        except HTTPException:
-            refusal = InvalidRequest(hint="the body ended too early", reason="malformed_body")
+        except Exception:  # noqa: BLE001 - a server may raise what it likes for a malformed chunk
+            refusal = InvalidRequest(hint="the body is cut or malformed", reason="malformed_body")
         raise refusal
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from tokenward._log import shown
 from tokenward.errors import TokenRevoked, UserNotFound
 from tokenward.repositories._checks import (
+    MAX_KEY_CHARACTERS,
     check_page,
     checked_roles,
-    is_text,
+    is_string,
     lookup_key,
     unique_key,
 )
@@ -107,7 +108,7 @@ class RecordUserRepository(UserRepository):
         return user.public()
 
     def get_by_id(self, user_id: str) -> User | None:
-        return self._find("id", user_id) if is_text(user_id) else None
+        return self._find("id", user_id) if is_string(user_id, MAX_KEY_CHARACTERS) else None
 
     def get_by_username(self, username: str) -> User | None:
         key = lookup_key(username)

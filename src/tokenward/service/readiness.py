@@ -19,7 +19,7 @@ _seldom = OncePerMinute(_logger)
 def is_ready(users: UserRepository, tokens: TokenRepository, keys: KeyRing) -> bool:
     """Tell whether stores and keys can be used; why not is logged, once a minute."""
     try:
-        users.get_by_id("")
+        users.get_by_id("ready")
         tokens.is_revoked("ready")
         _ = keys.current
     except Exception as error:  # noqa: BLE001 - a store of your own may raise anything

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from limits.errors import ConfigurationError as LimitsConfigurationError
 from limits.storage import RedisStorage
 
-from tokenward.errors import ConfigurationError
+from tokenward.errors import AuthServiceUnavailable, ConfigurationError
 from tokenward.throttle.counting import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 TIMEOUT = 0.5
 """Seconds for connecting, and for each answer: a login waits for it."""
@@ -23,6 +24,12 @@ _MALFORMED = (
     " for TLS (with ?ssl_ca_certs=PATH for authorities of your own), with USER:PASSWORD@ after the"
     " // where it asks for one, percent-encoded."
 )
+
+_RIGHTS = (
+    "the user of the Redis may not run all that the throttle needs: EVALSHA, SCRIPT LOAD, INCRBY,"
+    " PTTL, PEXPIRE and DEL on LIMITS:*; see docs/service/throttling.md"
+)
+_NO_RIGHT = "user executing the script can't"
 
 # All counters in one step and one round trip. None goes below zero, and each gets its end in the
 # same step as its beginning.
@@ -67,16 +74,28 @@ class SeveralInRedis(RedisStorage):
     def incr_all(self, keys: Sequence[str], expiry: int, amount: int) -> list[Window]:
         """See `CountingStorage.incr_all`."""
         prefixed = [self.prefixed_key(key) for key in keys]
-        found = self._incr_all(prefixed, [expiry * 1_000, amount])
+        with self._told_of_rights():
+            found = self._incr_all(prefixed, [expiry * 1_000, amount])
         return [Window(int(count), int(left) / 1_000) for count, left in found]
 
     def clear_all(self, keys: Sequence[str]) -> None:
         """See `CountingStorage.clear_all`."""
-        self.storage.delete(*(self.prefixed_key(key) for key in keys))
+        with self._told_of_rights():
+            self.storage.delete(*(self.prefixed_key(key) for key in keys))
 
     def close(self) -> None:
         """See `CountingStorage.close`."""
         self.storage.close()
+
+    @contextlib.contextmanager
+    def _told_of_rights(self) -> Iterator[None]:
+        try:
+            yield
+        except self.base_exceptions as error:
+            # Of what a script may not do, the Redis says so in words alone.
+            if type(error).__name__ != "NoPermissionError" and _NO_RIGHT not in str(error):
+                raise
+            raise AuthServiceUnavailable(_RIGHTS, reason="throttle") from None
 
 
 def open_redis(url: str) -> SeveralInRedis:

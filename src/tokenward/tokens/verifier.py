@@ -97,6 +97,8 @@ class LocalVerifier:
             check=check,
         )
         self.issuer = issuer if isinstance(issuer, str) else ""
+        stores = (users, tokens)
+        self.thread_sensitive = any(getattr(one, "thread_sensitive", False) for one in stores)
         self._keys = keys
         self._users = users
         self._tokens = tokens

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tokenward.authenticator import (
     Authenticator,
-    EnvironHeaders,
     Requirement,
     in_force,
     is_preflight,
@@ -35,8 +34,9 @@ class AuthMiddleware:
     ``environ["tokenward.principal"]`` is always set: to who was verified; to `ANONYMOUS` on a
     public path, where credentials are not looked at, for a CORS preflight, which has none, and
     where ``default_access`` is ``allow`` and nothing was presented. A refused token is refused
-    everywhere but on public paths. With ``deny``, every path that is not public needs a token,
-    whether or not there is anything at it.
+    everywhere but on public paths. The application runs for a preflight, to answer it; what could
+    have it take the preflight for another method makes it none. With ``deny``, every path that is
+    not public needs a token, whether or not there is anything at it.
 
     An `AuthError` that the application raises while it is called, or as a generator before its
     first chunk, such as one from `require`, is answered too. Bodies pass untouched, but for that of
@@ -63,7 +63,7 @@ class AuthMiddleware:
         exchange = Exchange(method, start_response, authenticator.error_response)
         environ[AUTHENTICATOR] = authenticator
         environ[PRINCIPAL] = ANONYMOUS
-        if method == "OPTIONS" and is_preflight(method, EnvironHeaders(environ)):
+        if method == "OPTIONS" and is_preflight(environ):
             exchange.is_preflight = True
         elif not authenticator.is_public(method, _path(environ)):
             exchange.vary = authenticator.vary
@@ -134,7 +134,7 @@ def require(
         )
     principal: Principal = environ[PRINCIPAL]
     if principal.is_anonymous:
-        if optional or is_preflight(environ["REQUEST_METHOD"], EnvironHeaders(environ)):
+        if optional or is_preflight(environ):
             return ANONYMOUS
         raise NotAuthenticated
     if live:

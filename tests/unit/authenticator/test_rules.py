@@ -214,12 +214,28 @@ def test_an_origin_as_browsers_write_it_is_taken(origin):
     assert Origins([origin]).check({"Origin": origin}) is None
 
 
-PREFLIGHT = {"Origin": "https://shop.example", "Access-Control-Request-Method": "PUT"}
+PREFLIGHT = {
+    "REQUEST_METHOD": "OPTIONS",
+    "HTTP_ORIGIN": "https://shop.example",
+    "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT",
+}
 
 
-def test_a_preflight_is_options_with_both_headers():
-    """As browsers send it (Fetch, section 4.8)."""
-    assert is_preflight("OPTIONS", PREFLIGHT) is True
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"HTTP_ACCESS_CONTROL_REQUEST_HEADERS": "authorization,x-http-method-override"},
+        {"HTTP_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK": "true", "HTTP_USER_AGENT": "x"},
+        {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": ""},
+        {"CONTENT_LENGTH": "0"},
+        {"QUERY_STRING": "payment_method=card&method=PUT&a=_method;b=%5Fmethod"},
+        {"wsgi.method": "DELETE", "PATH_INFO": "/_method"},
+    ],
+)
+def test_a_preflight_is_options_with_both_headers(more):
+    """As browsers send it (Fetch, section 4.8), and as servers hand it over."""
+    assert is_preflight(PREFLIGHT | more) is True
 
 
 @pytest.mark.parametrize(
@@ -227,11 +243,34 @@ def test_a_preflight_is_options_with_both_headers():
     [
         ("GET", None),
         ("options", None),
-        ("OPTIONS", "Origin"),
-        ("OPTIONS", "Access-Control-Request-Method"),
+        ("OPTIONS", "HTTP_ORIGIN"),
+        ("OPTIONS", "HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
     ],
 )
 def test_anything_less_is_no_preflight(method, without):
     """And so is refused like any other request."""
-    headers = {name: value for name, value in PREFLIGHT.items() if name != without}
-    assert is_preflight(method, headers) is False
+    environ = {name: value for name, value in PREFLIGHT.items() if name != without}
+    assert is_preflight(environ | {"REQUEST_METHOD": method}) is False
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"HTTP_X_HTTP_METHOD_OVERRIDE": "DELETE"},
+        {"HTTP_X_METHOD_OVERRIDE": "DELETE"},
+        {"HTTP_X_HTTP_METHOD": "DELETE"},
+        {"HTTP__METHOD": "DELETE"},
+        {"CONTENT_LENGTH": "14"},
+        {"CONTENT_LENGTH": "00"},
+        {"HTTP_TRANSFER_ENCODING": "chunked"},
+        {"QUERY_STRING": "_method=DELETE"},
+        {"QUERY_STRING": "a=1&%5FMeTHoD=DELETE"},
+        {"QUERY_STRING": "a=1;_method=DELETE"},
+        {"QUERY_STRING": "_method"},
+        {"QUERY_STRING": "__METHOD_OVERRIDE__=DELETE"},
+        {"QUERY_STRING": "x-http-method-override=DELETE"},
+    ],
+)
+def test_what_may_become_another_method_is_no_preflight(more):
+    """Browsers send no such thing by themselves, and applications may go by it."""
+    assert is_preflight(PREFLIGHT | more) is False

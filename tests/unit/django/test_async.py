@@ -12,7 +12,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connections
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncRequestFactory, Client
@@ -20,6 +20,7 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views import View
 
+from tokenward.by_issuer import ByIssuer, Unreserved
 from tokenward.django._guard import AUTHENTICATED, aauthorize, seen_in
 from tokenward.django.decorators import login_required, public, scopes_required
 from tokenward.errors import TokenExpired
@@ -164,6 +165,37 @@ def test_what_takes_io_is_decided_in_a_thread_of_its_own(site):
     assert site.ask_async("/", "alice").content == b"in"
     assert len(verifier.verified_on) == 1
     assert verifier.verified_on[0] not in others
+
+
+class Reading:
+    """A verifier that looks for the subject in the project's own database."""
+
+    thread_sensitive = True
+    issuer = "https://login.example"
+
+    def verify(self, token, /, *, live=False):
+        if not get_user_model().objects.filter(username="carol").exists():
+            raise TokenExpired
+        return Principal("carol", issuer=self.issuer)
+
+
+READERS = {
+    "alone": Reading,
+    "by its issuer": lambda: ByIssuer({"https://b.example": Remembering()}, otherwise=Reading()),
+    "beside issuers": lambda: Unreserved(Reading(), frozenset({"https://b.example"})),
+}
+
+
+@pytest.mark.parametrize("make", READERS.values(), ids=READERS)
+def test_what_reads_the_database_sees_what_the_test_has_written(site, carol, make):
+    """In the test's transaction, which another thread's connection would know nothing of."""
+    site(path("", guarded), path("sync", login_required(who)), verifier=make())
+    for ask in (site.ask, site.ask_async):
+        assert ask("/", "t").content == b"carol"
+        assert ask("/sync", "t").content == b"carol"
+        carol.delete()
+        assert ask("/", "t").status_code == 401
+        carol.save()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -319,6 +351,26 @@ def test_a_template_may_look_at_them_too(site):
     site(path("", view), verifier=Remembering())
     assert site.ask_async("/", "alice").content == b"alice"
     assert site.ask_async("/", "old").status_code == 401
+
+
+@pytest.mark.parametrize("look", [aname, awho], ids=["auser", "aprincipal"])
+def test_streamed_content_may_ask_who_it_is_for(site, look):
+    """It is made when the middleware is through; who is refused gets what nobody gets."""
+
+    async def view(request):
+        async def body():
+            yield (await look(request)).content
+
+        return StreamingHttpResponse(body())
+
+    async def streamed(token):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await site.async_client.get("/", headers=headers)
+        return b"".join([part async for part in answer.streaming_content])
+
+    site(path("", view), verifier=Remembering())
+    assert async_to_sync(streamed)("alice") == b"alice"
+    assert async_to_sync(streamed)("old") == b"nobody"
 
 
 # --- beside other middleware ---------------------------------------------------------------------

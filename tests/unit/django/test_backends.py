@@ -226,6 +226,23 @@ def test_async_it_is_the_same(settings, cached, user):
         assert "alice" == async_to_sync(ask)().get_username()
 
 
+def test_async_a_verifier_that_reads_the_database_sees_what_the_test_has_written(settings):
+    """In the test's transaction."""
+    settings.TOKENWARD = taking(user="stateless")
+    User.objects.create_user("alice")
+
+    class Reading:
+        thread_sensitive = True
+
+        def verify(self, token, /, *, live=False):
+            User.objects.get(username=token)
+            return alice()
+
+    with override_authenticator(Authenticator(Credential(authorization(), Reading()))):
+        user = async_to_sync(TokenBackend().aauthenticate)(None, token="alice")
+    assert "alice" == user.get_username()
+
+
 # --- passwords: the service in this process, and one on a real socket
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from asyncio import _get_running_loop
 
 import django
 import pytest
@@ -9,9 +10,11 @@ from asgiref.sync import async_to_sync
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
+from rest_framework.views import APIView
 
 from tokenward.authenticator import Authenticator, Credential, authorization
 from tokenward.django.decorators import login_required, scopes_required
+from tokenward.django.drf import HasScopes, TokenwardAuthentication
 from tokenward.django.signals import token_refused, user_authenticated
 from tokenward.errors import AuthServiceUnavailable, Forbidden, TokenExpired
 from tokenward.principal import Principal
@@ -208,6 +211,53 @@ def test_an_async_receiver_is_told_on_an_event_loop_and_off_it(ask, connected):
     connected(user_authenticated, hear)
     assert b"alice" == ask("/", "alice").content
     assert ["alice"] == told
+
+
+async def lazy_principal(request):
+    return HttpResponse(request.principal.subject)
+
+
+async def lazy_user(request):
+    return HttpResponse(request.user.get_username())
+
+
+class Guarded(APIView):
+    permission_classes = (HasScopes.of("write"),)
+    authentication_classes = (TokenwardAuthentication,)
+
+
+@pytest.mark.parametrize(
+    ("answering", "token", "expected"),
+    [
+        (lazy_principal, "alice", [None]),
+        (lazy_user, "alice", [None]),
+        (lazy_principal, "old", ["TokenExpired"]),
+        (Guarded.as_view(), "bob", [None, "InsufficientScope"]),
+        (anybody, "alice", []),
+    ],
+    ids=["principal", "user", "refused", "permission", "untouched"],
+)
+def test_receivers_never_run_on_the_event_loop(  # noqa: PLR0917
+    ask, settings, connected, answering, token, expected
+):
+    """Not even where the decision comes up on it without an ``await``: they may block, and read."""
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": [path("", answering)]})
+    told = {"sync": [], "async": []}
+
+    def hear(sender, error=None, **_named):
+        assert _get_running_loop() is None
+        told["sync"].append(error and type(error).__name__)
+
+    async def ahear(sender, error=None, **_named):
+        told["async"].append(error and type(error).__name__)
+
+    knows_async = django.VERSION >= (5, 0)
+    for signal in (user_authenticated, token_refused):
+        connected(signal, hear)
+        if knows_async:
+            connected(signal, ahear)
+    ask("/", token)
+    assert {"sync": expected, "async": expected if knows_async else []} == told
 
 
 def test_no_token_is_in_what_is_sent(ask, heard):

@@ -234,6 +234,18 @@ def test_a_peer_that_goes_away_is_a_400(project):
         assert login(client, b"", **environ, **{"wsgi.input": Gone()}).status_code == 400
 
 
+def test_a_malformed_chunk_is_a_400(project):
+    """Servers have errors of their own for it, of any type."""
+
+    class Malformed(io.RawIOBase):
+        def read(self, size=-1):
+            raise RuntimeError("no size")
+
+    chunked = {"wsgi.input_terminated": True, "wsgi.input": Malformed()}
+    answer = login(project(), b"", **chunked)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("length", ["five", "-1", "+5", "1_0", " 5", "9" * 5_000])
 def test_a_length_that_is_none_is_refused(project, length):
     """Python's int() would take some of them."""

@@ -14,12 +14,14 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import OperationalError, connection
 from django.db.models.signals import post_save, pre_save
 from django.http import HttpResponse
+from django.test import AsyncClient
 from django.urls import path
 from django_users import ISSUER, OTHER, PASSWORD, alice, introspection, taking, tokens
 
 from tokenward.django._guard.user import auser_of, user_of
 from tokenward.django._state import parts
 from tokenward.django.accounts import adopt
+from tokenward.django.decorators import login_required
 from tokenward.django.models import Account, Identity, digest_of
 from tokenward.django.signals import token_refused
 from tokenward.django.users import StatelessUser, needs_database, user_for
@@ -808,6 +810,22 @@ def test_a_user_of_our_own_service_is_their_own_row(own_service, settings, clien
     account = Account.objects.select_related("user").get()
     assert account.user == user_for(Principal(account.id, issuer=ISSUER))
     assert (1, 0) == (User.objects.count(), Identity.objects.count())
+
+
+@login_required
+async def async_name(request):
+    return HttpResponse((await request.auser()).get_username())
+
+
+def test_an_async_guard_finds_the_users_of_the_tests_transaction(own_service, settings, client):
+    """On a loop in the test's thread, and on one of its own."""
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": [path("", async_name)]})
+    service = own_service(user="model")
+    service.create_user("alice", email="a@example.com", password=PASSWORD)
+    granted = service.login_user(LoginRequest(username="alice", password=PASSWORD))
+    headers = {"Authorization": f"Bearer {granted.access_token}"}
+    assert b"alice" == client.get("/", headers=headers).content
+    assert b"alice" == async_to_sync(AsyncClient().get)("/", headers=headers).content
 
 
 @pytest.mark.parametrize("section", [{}, {"groups": {"editor": "Editors"}}])

@@ -246,6 +246,17 @@ def test_a_document_changed_by_hand_is_an_outage(stores, field):
         stores.users.get_by_username("alice")
 
 
+@pytest.mark.parametrize(
+    ("field", "asked"), [("current", "find_family"), ("current", "rotate"), ("rotations", "rotate")]
+)
+def test_a_session_changed_by_hand_is_an_outage(stores, field, asked):
+    """Nor is a session ended for it."""
+    stores.raw["tokenward_families"].update_one({}, {"$unset": {field: 1}})
+    with pytest.raises(AuthServiceUnavailable, match="store_unavailable"):
+        ASKED[asked][0](stores, DIGEST)
+    assert stores.tokens.family_active("f")
+
+
 def test_what_has_expired_is_not_served_while_mongodb_has_not_deleted_it(mongo):
     """MongoDB looks once a minute, and keeps things an hour longer."""
     url = mongo.new_url()

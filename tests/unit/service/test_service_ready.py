@@ -1,10 +1,13 @@
 """Whether the service can do its work, and the same service over other users."""
 
+from contextlib import closing
+
 import pytest
 from auth_services import PASSWORD, Down, log_in, login
 
 from tokenward.errors import InvalidGrant
 from tokenward.repositories import open_repositories
+from tokenward.repositories.mongo import MongoStore, MongoUserRepository
 from tokenward.schemas import LoginRequest
 
 
@@ -17,6 +20,11 @@ class TestReady:
     def test_store_that_is_down_is_not_ready(self, make, part):
         """Either store is needed for an answer."""
         assert make(**{part: Down()}).ready() is False
+
+    def test_what_is_asked_of_the_users_reaches_their_database(self, make):
+        """No repository knows the answer by itself."""
+        with closing(MongoStore("mongodb://127.0.0.1:1/tokenward", timeout=0.1)) as nowhere:
+            assert make(users=MongoUserRepository(nowhere)).ready() is False
 
 
 class TestWithUsers:

@@ -67,6 +67,8 @@ def _try_redis(url: str) -> None:
     try:
         counters.incr_all([key], _SECONDS, 1)
         counters.clear_all([key])
+    except AuthServiceUnavailable:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a driver raises; its text may be a secret
         why = f"the Redis does not count ({type(error).__name__})"
     else:

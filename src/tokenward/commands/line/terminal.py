@@ -54,7 +54,7 @@ class Terminal:
     def read_token(self) -> str:
         """Return the token on standard input, without white space around it."""
         if sys.stdin.isatty():
-            return getpass.getpass("Token: ").strip()
+            return _asked("Token: ").strip()
         data = sys.stdin.buffer.read(_MAX_SECRET_BYTES)
         return data.decode("utf-8", "replace").strip()
 
@@ -75,10 +75,18 @@ class Terminal:
                 "There is no terminal to ask for the password on; name a file with "
                 "--password-file, or - for standard input."
             )
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Again: ") != password:
+        password = _asked("Password: ")
+        if _asked("Again: ") != password:
             raise ConfigurationError("The two passwords differ; nothing was changed.")
         return password
+
+
+def _asked(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        # Ctrl-D says what Ctrl-C does: nothing will be typed.
+        raise KeyboardInterrupt from None
 
 
 def _password_in(file: str) -> str:

@@ -15,11 +15,13 @@ from tokenward.authenticator import EnvironHeaders, Requirement
 from tokenward.django._guard.decision import (
     Seen,
     adecide,
+    atell_kept,
     atell_refused,
     authenticator_in_force,
     decide,
     is_bare_preflight,
     seen_in,
+    tell_kept,
     tell_refused,
 )
 from tokenward.django._state import parts
@@ -42,6 +44,7 @@ __all__ = [
     "aauthorize",
     "answer",
     "aprincipal_of",
+    "atell_kept",
     "authenticate",
     "authenticator_in_force",
     "authorize",
@@ -51,6 +54,7 @@ __all__ = [
     "note_shortfall",
     "principal_of",
     "seen_in",
+    "tell_kept",
     "unrun",
     "vary",
 ]

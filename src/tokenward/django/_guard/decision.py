@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from asyncio import _get_running_loop
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import empty
+from django.views.decorators.debug import sensitive_variables
 
 from tokenward.authenticator import EnvironHeaders, in_force, is_preflight
 from tokenward.django._state import parts
@@ -17,9 +19,13 @@ from tokenward.django.signals import atell, tell, token_refused, user_authentica
 from tokenward.errors import AuthError, AuthServiceUnavailable, NotAuthenticated
 
 if TYPE_CHECKING:
+    from django.dispatch import Signal
     from django.http import HttpRequest
 
     from tokenward.authenticator import Authentication, Authenticator
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ATTRIBUTE = "_tokenward"
 
@@ -39,7 +45,9 @@ class Seen:
         escaped: A refusal that Django has made a 500 of.
         vary: The request headers that the decision depends on.
         user: What ``request.user`` is, once somebody asked.
-        is_told: Whether `user_authenticated` was sent.
+        is_told: Whether `user_authenticated` was sent, or is in ``untold``.
+        untold: What the middleware is to send at its end, because receivers cannot be called where
+            it came up; ``None``: there is no middleware, or it is through.
         lazy: What the request knows of it all, to be made anew when the decision is.
         ends_sign_in: Whether somebody has logged in or out by a session.
     """
@@ -57,6 +65,7 @@ class Seen:
     vary = ""
     user: Any = None
     is_told = False
+    untold: list[tuple[Signal, dict[str, Any]]] | None = None
     lazy: tuple[Any, ...] = ()
     ends_sign_in = False
 
@@ -81,12 +90,7 @@ def is_bare_preflight(request: HttpRequest) -> bool:
     Some projects let a header or a field override ``request.method``: that must not have a view do
     for a preflight what it does for a POST.
     """
-    environ = request.META
-    return (
-        environ["REQUEST_METHOD"] == "OPTIONS"
-        and request.method == "OPTIONS"
-        and is_preflight("OPTIONS", EnvironHeaders(environ))
-    )
+    return request.method == "OPTIONS" and is_preflight(request.META)
 
 
 def decide(request: HttpRequest, *, live: bool = False) -> Authentication | None:
@@ -119,7 +123,7 @@ def decide(request: HttpRequest, *, live: bool = False) -> Authentication | None
     _keep(seen, authenticator, found, live=live)
     if user_authenticated.receivers and found is not None and not seen.is_told:
         seen.is_told = True
-        tell(user_authenticated, request, principal=found.principal)
+        _tell_or_keep(request, user_authenticated, principal=found.principal)
     return found
 
 
@@ -148,16 +152,69 @@ async def adecide(request: HttpRequest, *, live: bool = False) -> Authentication
     return found
 
 
+def off_the_loop(verify: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Return ``verify`` for an event loop: it runs in a thread.
+
+    Where verifying reads Django's database, in the thread that its connections belong to, and so
+    in the transaction of a ``TestCase``; else in another, so that whoever waits for a server does
+    not hold up the database.
+    """
+
+    @sensitive_variables()
+    def looked_after(*args: P.args, **named: P.kwargs) -> T:
+        # No request begins or ends on this thread, so that nobody else would look after what it
+        # opens.
+        close_old_connections()
+        try:
+            return verify(*args, **named)
+        finally:
+            close_old_connections()
+
+    by_database = sync_to_async(verify)
+    by_itself = sync_to_async(looked_after, thread_sensitive=False)
+
+    def called(*args: P.args, **named: P.kwargs) -> Awaitable[T]:
+        wanted = by_database if authenticator_in_force().thread_sensitive else by_itself
+        return wanted(*args, **named)
+
+    return called
+
+
 def tell_refused(request: HttpRequest, error: AuthError) -> None:
     """Send `token_refused`, unless it is an outage."""
     if not isinstance(error, AuthServiceUnavailable):
-        tell(token_refused, request, error=error)
+        _tell_or_keep(request, token_refused, error=error)
 
 
 async def atell_refused(request: HttpRequest, error: AuthError) -> None:
     """Do what `tell_refused` does, without ever blocking the event loop."""
     if not isinstance(error, AuthServiceUnavailable):
         await atell(token_refused, request, error=error)
+
+
+def tell_kept(request: HttpRequest) -> None:
+    """Send what could not be sent where it came up."""
+    seen = seen_in(request)
+    kept, seen.untold = seen.untold, None
+    for signal, named in kept or ():
+        tell(signal, request, **named)
+
+
+async def atell_kept(request: HttpRequest) -> None:
+    """Do what `tell_kept` does, without ever blocking the event loop."""
+    seen = seen_in(request)
+    kept, seen.untold = seen.untold, None
+    for signal, named in kept or ():
+        await atell(signal, request, **named)
+
+
+def _tell_or_keep(request: HttpRequest, signal: Signal, **named: Any) -> None:
+    untold = seen_in(request).untold
+    if untold is None or _get_running_loop() is None:
+        tell(signal, request, **named)
+    elif signal.receivers:
+        # Here a sync receiver would block the loop, and an async one could not be awaited.
+        untold.append((signal, named))
 
 
 def _known(seen: Seen) -> Authentication | None:
@@ -217,15 +274,4 @@ def _blocking(authenticator: Authenticator, request: HttpRequest, *, live: bool)
     return authenticator.authenticate_environ(request.META, live=live)
 
 
-def _off_the_loop(
-    authenticator: Authenticator, request: HttpRequest, *, live: bool
-) -> Authentication:
-    # No request begins or ends on this thread, so that nobody else would look after what it opens.
-    close_old_connections()
-    try:
-        return authenticator.authenticate_environ(request.META, live=live)
-    finally:
-        close_old_connections()
-
-
-_in_a_thread = sync_to_async(_off_the_loop, thread_sensitive=False)
+_in_a_thread = off_the_loop(_blocking)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from pymongo import ASCENDING
 
 from tokenward.repositories._checks import (
+    MAX_KEY_CHARACTERS,
     check_digest,
     check_family,
     check_new_digest,
     is_digest,
-    is_text,
+    is_string,
     taken,
     whole_second,
 )
@@ -70,7 +71,11 @@ class MongoFamilies(TokenRepository):
         found = self._find_one({**equal(digests=digest), **unexpired(self._clock())})
         if found is None:
             return None
-        return errors.read(self.store.database, family_of, found), found["current"] == digest
+        return errors.read(
+            self.store.database,
+            lambda document: (family_of(document), document["current"] == digest),
+            found,
+        )
 
     def rotate(self, digest: bytes, new_digest: bytes, expires_at: float) -> Rotation:
         """See `TokenRepository.rotate`."""
@@ -111,14 +116,14 @@ class MongoFamilies(TokenRepository):
 
     def end_family(self, family_id: str) -> bool:
         """See `TokenRepository.end_family`."""
-        if not is_text(family_id):
+        if not is_string(family_id, MAX_KEY_CHARACTERS):
             return False
         ended = self._end(family_id)
         return ended is not None and ended > self._clock()
 
     def end_all(self, subject: str) -> int:
         """See `TokenRepository.end_all`."""
-        if not is_text(subject):
+        if not is_string(subject, MAX_KEY_CHARACTERS):
             return 0
         theirs = equal(subject=subject, ended=False)
         going_on = {**theirs, **unexpired(self._clock())}
@@ -129,7 +134,7 @@ class MongoFamilies(TokenRepository):
 
     def family_active(self, family_id: str) -> bool:
         """See `TokenRepository.family_active`."""
-        if not is_text(family_id):
+        if not is_string(family_id, MAX_KEY_CHARACTERS):
             return False
         active = {**equal(_id=family_id, ended=False), **unexpired(self._clock())}
         found = self.store.call(lambda database: database[FAMILIES].find_one(active, {"_id": 1}))
@@ -137,7 +142,7 @@ class MongoFamilies(TokenRepository):
 
     def families(self, subject: str) -> list[Family]:
         """See `TokenRepository.families`."""
-        if not is_text(subject):
+        if not is_string(subject, MAX_KEY_CHARACTERS):
             return []
         theirs = {**equal(subject=subject, ended=False), **unexpired(self._clock())}
         order = [("position", ASCENDING), ("_id", ASCENDING)]
@@ -152,13 +157,19 @@ class MongoFamilies(TokenRepository):
             return Rotation.UNKNOWN
         if found.get("writer") == writer:
             return Rotation.ROTATED
-        if found["current"] == digest and found["rotations"] < MAX_ROTATIONS:
+        current, rotations_left = errors.read(
+            self.store.database,
+            lambda document: (
+                document["current"] == digest,
+                document["rotations"] < MAX_ROTATIONS,
+            ),
+            found,
+        )
+        if current and rotations_left:
             raise taken("new_digest")
         # Of several who come with a used token, the one that ends the family is told.
         ended = self._end(found["_id"]) is not None
-        if ended and found["current"] != digest:
-            return Rotation.REUSED
-        return Rotation.UNKNOWN
+        return Rotation.REUSED if ended and not current else Rotation.UNKNOWN
 
     def _end(self, family_id: str) -> int | None:
         """End a family; return when it would have expired, if it was not ended before."""

@@ -15,7 +15,7 @@ from tokenward.repositories._checks import (
     check_string,
     is_digest,
     is_jti,
-    is_text,
+    is_string,
     taken,
     whole_second,
 )
@@ -148,7 +148,7 @@ class MongoTokenRepository(MongoFamilies):
 
     def take_one_time(self, digest: bytes, purpose: str) -> str | None:
         """See `TokenRepository.take_one_time`."""
-        if not is_digest(digest) or not is_text(purpose):
+        if not is_digest(digest) or not is_string(purpose, MAX_PURPOSE_CHARACTERS):
             return None
         wanted = {**equal(_id=digest.hex(), purpose=purpose), **unexpired(self._clock())}
         token = self.store.call(
