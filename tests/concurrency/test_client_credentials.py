@@ -3,11 +3,11 @@
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from waiting import go_on, until
 
 from tokenward.client_auth import ClientCredentials, ClientSecretBasic
 from tokenward.client_auth.client_credentials import RENEW_AFTER
@@ -68,19 +68,6 @@ def slowly(server, *, status=None, times=1, delay=LATENCY):
 def calls(server):
     """Return how often a token was asked for."""
     return len(server.requests("/token"))
-
-
-def until(condition):
-    """Wait for another thread."""
-    pause, end = threading.Event(), time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        pause.wait(0.001)
-
-
-def go_on(server):
-    """Cut every delay of the server short."""
-    server._script.stopping.set()
 
 
 def begun(server, count=1):

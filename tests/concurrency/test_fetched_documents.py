@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from waiting import go_on, until
 
 from tokenward import _jose
 from tokenward._http import RequestsTransport
@@ -88,19 +89,6 @@ def slowly(server, path, *, status=None, delay=LATENCY, times=10_000):
 def calls(server, path):
     """Return how often a path was asked for."""
     return len(server.requests(path))
-
-
-def until(condition):
-    """Wait for another thread."""
-    pause, end = threading.Event(), time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        pause.wait(0.001)
-
-
-def go_on(server):
-    """Cut every delay of the server short."""
-    server._script.stopping.set()
 
 
 def begun(server, path, count):

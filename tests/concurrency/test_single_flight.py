@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from waiting import go_on, until
 
 from tokenward.client_auth import ClientSecretBasic
 from tokenward.errors import AuthServiceUnavailable, InvalidToken
@@ -63,19 +63,6 @@ def slowly(server, *, status=None, delay=LATENCY, times=10_000):
 def calls(server):
     """Return how often the server was asked."""
     return len(server.requests(server.introspection_endpoint))
-
-
-def until(condition):
-    """Wait for another thread."""
-    pause, end = threading.Event(), time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        pause.wait(0.001)
-
-
-def go_on(server):
-    """Cut every delay of the server short."""
-    server._script.stopping.set()
 
 
 def begun(server, count=1):

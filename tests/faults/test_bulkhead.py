@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from waiting import until
 
 from tokenward.bearer import error_response
 from tokenward.client_auth import ClientSecretBasic
@@ -83,14 +84,6 @@ def together(count, work):
 
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(run, range(count)))
-
-
-def until(condition):
-    """Wait for another thread."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def waiting(transport):

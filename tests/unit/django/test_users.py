@@ -824,8 +824,12 @@ def test_an_async_guard_finds_the_users_of_the_tests_transaction(own_service, se
     service.create_user("alice", email="a@example.com", password=PASSWORD)
     granted = service.login_user(LoginRequest(username="alice", password=PASSWORD))
     headers = {"Authorization": f"Bearer {granted.access_token}"}
+
+    async def ask():
+        return (await AsyncClient().get("/", headers=headers)).content
+
     assert b"alice" == client.get("/", headers=headers).content
-    assert b"alice" == async_to_sync(AsyncClient().get)("/", headers=headers).content
+    assert b"alice" == async_to_sync(ask)()
 
 
 @pytest.mark.parametrize("section", [{}, {"groups": {"editor": "Editors"}}])
